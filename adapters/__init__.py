@@ -1,0 +1,51 @@
+"""Remote models as callables: a pure description of each endpoint, and the transport that speaks to it."""
+
+from adapters.base import (
+    Adapter,
+    HttpRequest,
+    HttpResponse,
+    Instance,
+    ItemError,
+    Limits,
+    LocalCall,
+    Prediction,
+    Price,
+    Request,
+    Scalar,
+    Secrets,
+    Transport,
+    Verdict,
+)
+from adapters.errors import (
+    AdapterError,
+    MaybeBilled,
+    NotSent,
+    ResponseError,
+    SecretMissing,
+    SpecError,
+    TransportError,
+)
+
+__all__ = [
+    "Adapter",
+    "AdapterError",
+    "HttpRequest",
+    "HttpResponse",
+    "Instance",
+    "ItemError",
+    "Limits",
+    "LocalCall",
+    "MaybeBilled",
+    "NotSent",
+    "Prediction",
+    "Price",
+    "Request",
+    "ResponseError",
+    "Scalar",
+    "SecretMissing",
+    "Secrets",
+    "SpecError",
+    "Transport",
+    "TransportError",
+    "Verdict",
+]

@@ -1,0 +1,162 @@
+"""The contract between an endpoint's description and whoever drives it.
+
+An adapter is pure: it turns a batch of inputs into a request and a response into one result per input, and it says what
+an answer or a failure means. Sending is the transport's job (``transport.py``), deciding when is the engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adapters.errors import AdapterError
+
+Scalar: TypeAlias = str | int | float | bool | None
+#: One input of a remote model: text, an (H, W, 3) or (H, W) uint8 picture, a table row by column name, or a bare row.
+Instance: TypeAlias = str | NDArray[np.uint8] | Mapping[str, Scalar] | Sequence[Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the endpoint allows. ``None`` means no limit of that kind is known."""
+
+    rate: float | None = None  #: requests allowed per ``period``
+    period: float = 1.0  #: seconds
+    concurrency: int | None = None  #: requests in flight
+    timeout: float = 60.0  #: seconds for one request, connect and read together
+    max_response_bytes: int = 32 * 2**20  #: after decompression
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the provider charges, in micro-units of its currency (2000 = 0.002)."""
+
+    request_micro: int = 0  #: per HTTP request
+    item_micro: int = 0  #: per input inside a request
+    currency: str = "USD"
+
+    def of(self, items: int) -> int:
+        """Price of one request with ``items`` inputs, in micro-units."""
+        return self.request_micro + self.item_micro * items
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A rendered request. ``body`` holds no secret; authentication is added by the transport at the last moment."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCall:
+    """A request to a Python function in this process (``callable.py``)."""
+
+    function: Callable[[Sequence[Any]], Any]
+    batch: tuple[Any, ...]
+
+
+Request: TypeAlias = HttpRequest | LocalCall
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """An answer as it came, decompressed."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]  #: names in lower case
+    body: bytes
+    elapsed: float = 0.0  #: seconds from sending to the last byte
+
+    def header(self, name: str) -> str | None:
+        """First value of the header ``name`` (any case), or ``None``."""
+        wanted = name.lower()
+        return next((value for key, value in self.headers if key == wanted), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Every label the endpoint returned for one input, and its score."""
+
+    scores: Mapping[str, float]
+    #: ``None``: the label space is closed, a label not in ``scores`` is unknown to the model.
+    #: A number: the space is open and a label not in ``scores`` scored at most this (0 if the API omits zeros).
+    floor: float | None = None
+    #: a missing label was cut off by the provider (top-k, threshold): its score is known only to be ≤ ``floor``
+    censored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ItemError:
+    """The endpoint refused this one input; the others of its batch may be fine."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an answer or a failure means for what happens next.
+
+    ``ok``: parse it. ``retry``: again, after ``after`` seconds if given. ``reject``: never again, the input is bad.
+    ``auth``: stop the endpoint, the credentials are refused. ``quota``: stop, the allowance is used up.
+    ``broken``: stop the endpoint, what answers is not the described API (an HTML page, a 404).
+    """
+
+    kind: Literal["ok", "retry", "reject", "auth", "quota", "broken"]
+    reason: str = ""
+    after: float | None = None  #: seconds the server asked us to wait
+    throttled: bool = False  #: the server said "too fast": hold the whole endpoint
+    maybe_billed: bool = False  #: the provider may have counted this attempt
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """Everything the engine needs to know about one remote model."""
+
+    name: str
+    identity: str  #: what makes an answer this endpoint's: URL, model, request shape; never a secret. Part of every ledger key
+    parser: str  #: digest of the rules that turn a response into scores; if it changes, stored bodies are parsed again
+    limits: Limits
+    price: Price
+    max_batch: int
+    labels: tuple[str, ...] | None  #: closed label space in order, or ``None`` if open or not declared
+
+    def request(self, batch: Sequence[Instance]) -> Request:
+        """Render ``batch`` (1 … ``max_batch`` inputs) into one request. Raises :class:`SpecError`."""
+
+    def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
+        """The ``n`` results of a response that :meth:`classify` called ok. Raises :class:`ResponseError` if the answer as a
+        whole is not as described (not JSON, fewer rows than items, NaN, a missing label)."""
+
+    def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
+        """What ``outcome`` means."""
+
+
+@runtime_checkable
+class Transport(Protocol):
+    """Sends requests. Opened once per endpoint, closed once."""
+
+    async def send(self, request: Request) -> HttpResponse:
+        """Raises :class:`NotSent` or :class:`MaybeBilled`."""
+
+    async def aclose(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Values that must never be stored, printed or logged; :meth:`redact` replaces them wherever they turn up."""
+
+    values: tuple[str, ...] = field(default=(), repr=False)
+
+    def redact(self, text: str) -> str:
+        """``text`` with every secret (also URL-quoted and base64 forms of it) replaced by ``[redacted]``."""
+        for value in self.values:
+            if value:
+                text = text.replace(value, "[redacted]")
+        return text

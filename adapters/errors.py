@@ -1,0 +1,42 @@
+"""What can go wrong between us and a remote model.
+
+    AdapterError
+    ├── SpecError            the endpoint is described wrongly (config; exit code 2)
+    ├── SecretMissing        a ${NAME} it refers to is not set (config; exit code 2)
+    ├── ResponseError        an answer came, but it is not what the endpoint's description promises
+    └── TransportError       no usable answer came
+        ├── NotSent          not one byte of the request left: free to repeat
+        └── MaybeBilled      it left (in part or whole) and no answer came back: the provider may have counted it
+
+Messages are shown to users as they are: each says what was seen, where, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class AdapterError(Exception):
+    """Base of everything this package raises."""
+
+
+class SpecError(AdapterError):
+    """The description of an endpoint is wrong."""
+
+
+class SecretMissing(SpecError):
+    """A secret that the endpoint refers to is not set in the environment."""
+
+
+class ResponseError(AdapterError):
+    """The endpoint answered with something its description does not promise."""
+
+
+class TransportError(AdapterError):
+    """No usable answer came."""
+
+
+class NotSent(TransportError):
+    """Nothing of the request left this machine, so it is free to repeat."""
+
+
+class MaybeBilled(TransportError):
+    """The request left and no whole answer came back, so it may have been counted and billed."""
