@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
-from adapters import Instance
 from numpy.typing import NDArray
+
+from adapters import Instance
 
 Kind = Literal["image", "text", "tabular"]
 

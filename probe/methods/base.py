@@ -50,11 +50,11 @@ class CoalitionTable:
 
     @property
     def m(self) -> int:
-        return self.coalitions.shape[0]
+        return len(self.coalitions)
 
     @property
     def n(self) -> int:
-        return self.coalitions.shape[1]
+        return int(self.coalitions.shape[1])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Black-box probing of remote machine-learning APIs."""

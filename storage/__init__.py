@@ -1,0 +1,1 @@
+"""Results and ledger in SQLite or Postgres."""
