@@ -1,0 +1,124 @@
+"""When a request is sent again, and after how long: tenacity's machinery, with our verdicts as its language."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import numpy as np
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
+
+from adapters import AdapterError, HttpResponse, MaybeBilled, Verdict
+from probe.clock import Clock
+
+
+class TryAgain(Exception):
+    """An attempt that brought no answer and may be repeated."""
+
+    def __init__(self, verdict: Verdict, response: HttpResponse | None, cause: AdapterError | None) -> None:
+        super().__init__(verdict.reason)
+        self.verdict = verdict
+        self.response = response
+        self.cause = cause
+
+    def fingerprint(self) -> tuple[int, bytes] | None:
+        """Status and body of a server error: the same twice for the same request means that asking again is no use."""
+        if self.response is not None and self.response.status >= 500:
+            return self.response.status, self.response.body
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient the engine is with one request.
+
+    Being told to slow down is not a failure of the request, so 429s have their own, larger allowance.
+    """
+
+    attempts: int = 4  #: in all, throttled ones aside
+    throttled_attempts: int = 12
+    first_wait: float = 0.5  #: seconds; doubles, with full jitter
+    most_wait: float = 30.0
+    longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
+    repeat_maybe_billed: bool = True  #: ask again although the provider may have counted the lost answer
+
+    def wait(self, rng: np.random.Generator) -> wait_base:
+        """The pause before the next attempt: what the server said, else jittered exponential backoff."""
+        return _Wait(self, rng)
+
+    def stop(self) -> stop_base:
+        """Whether to give up."""
+        return _Stop(self)
+
+
+class _Wait(wait_base):
+    def __init__(self, policy: RetryPolicy, rng: np.random.Generator) -> None:
+        self._policy = policy
+        self._rng = rng
+
+    def __call__(self, retry_state: RetryCallState) -> float:
+        failure = _failure(retry_state)
+        if failure.verdict.after is not None:
+            return max(0.0, failure.verdict.after)
+        ceiling = min(self._policy.most_wait, self._policy.first_wait * 2 ** (retry_state.attempt_number - 1))
+        return float(self._rng.uniform(0.5, 1.0) * ceiling)
+
+
+class _Stop(stop_base):
+    """Stateful: one per request. Counts throttled and failed attempts apart, and sees the same 5xx come twice."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._failed = 0
+        self._throttled = 0
+        self._seen: set[tuple[int, bytes]] = set()
+
+    def __call__(self, retry_state: RetryCallState) -> bool:
+        failure = _failure(retry_state)
+        if failure.verdict.throttled:
+            self._throttled += 1
+            return self._throttled >= self._policy.throttled_attempts
+        self._failed += 1
+        print_ = failure.fingerprint()
+        if print_ is not None and print_ in self._seen:
+            return True
+        if print_ is not None:
+            self._seen.add(print_)
+        if isinstance(failure.cause, MaybeBilled) and not self._policy.repeat_maybe_billed:
+            return True
+        return self._failed >= self._policy.attempts
+
+
+def _failure(state: RetryCallState) -> TryAgain:
+    error = state.outcome.exception() if state.outcome is not None else None
+    if not isinstance(error, TryAgain):
+        raise TypeError(f"retrying is decided on TryAgain only, not on {error!r}")
+    return error
+
+
+def retrying(
+    policy: RetryPolicy,
+    *,
+    rng: np.random.Generator,
+    clock: Clock,
+    before_wait: Callable[[int, TryAgain, float], Awaitable[None]],
+) -> AsyncRetrying:
+    """One request's attempts, as tenacity's async iterator. Re-raises the last :class:`TryAgain` when it gives up.
+
+    ``before_wait(attempt number, failure, seconds)`` runs before each pause.
+    """
+
+    async def announce(state: RetryCallState) -> None:
+        wait = state.next_action.sleep if state.next_action is not None else 0.0
+        await before_wait(state.attempt_number, _failure(state), wait)
+
+    return AsyncRetrying(
+        sleep=clock.sleep,
+        stop=policy.stop(),
+        wait=policy.wait(rng),
+        retry=retry_if_exception_type(TryAgain),
+        before_sleep=announce,
+        reraise=True,
+    )
