@@ -1,0 +1,106 @@
+"""Small pieces of HTTP for the demo server: JSON answers, keys, and the ways to break a connection on purpose."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import socket
+import struct
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import BodyPartReader, web
+from pydantic import ValidationError
+
+from probe.demo.routes import Refused
+
+GATEWAY_PAGE = "<!doctype html><html><title>Gateway</title><body><h1>Please try again later</h1></body></html>"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def as_json(payload: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """``payload`` as a response; NaN is written as the literal ``NaN``, as careless servers do."""
+    body = json.dumps(payload, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json", charset="utf-8")
+
+
+def refusal(refused: Refused) -> web.Response:
+    """``{"error": {"message": ..}}``."""
+    return as_json({"error": {"message": str(refused)}}, status=refused.status, headers=refused.headers)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Unknown paths, wrong methods and bad control requests are answered in JSON too."""
+    try:
+        return await handler(request)
+    except Refused as refused:
+        return refusal(refused)
+    except web.HTTPException as error:
+        return refusal(from_aiohttp(error))
+
+
+def from_aiohttp(error: web.HTTPException) -> Refused:
+    """aiohttp's own refusal (404, 405, 413, …)."""
+    return Refused(error.status, error.text or error.reason)
+
+
+def worded(error: ValidationError) -> str:
+    """One line for everything that is wrong with the settings."""
+    parts = [f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors(include_url=False)]
+    return "; ".join(parts)
+
+
+def authorise(request: web.Request, key: str | None) -> None:
+    """Raises :class:`Refused` (401) unless the request carries ``key`` in one of the three usual places."""
+    if key is None:
+        return
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = (
+        bearer if scheme.lower() == "bearer" else "",
+        request.headers.get("x-api-key", ""),
+        request.query.get("key", ""),
+    )
+    if not any(hmac.compare_digest(key.encode(), value.encode("utf-8", "surrogateescape")) for value in given if value):
+        message = "no valid API key; send it as Authorization: Bearer, as x-api-key or as ?key="
+        raise Refused(401, message, {"WWW-Authenticate": "Bearer"})
+
+
+async def form_field(request: web.Request, name: str) -> bytes:
+    """The bytes of one field of a multipart form. Raises :class:`Refused` (400)."""
+    if not request.content_type.startswith("multipart/"):
+        raise Refused(400, f"expected multipart/form-data with a field {name!r}, got {request.content_type}")
+    try:
+        async for part in await request.multipart():
+            if isinstance(part, BodyPartReader) and part.name == name:
+                return bytes(await part.read(decode=True))
+    except ValueError as error:
+        raise Refused(400, f"the multipart form is damaged: {error}") from error
+    raise Refused(400, f"the multipart form has no field {name!r}")
+
+
+def reset_connection(request: web.Request) -> None:
+    """Close the socket so that the client sees a reset (RST), not an orderly end."""
+    transport = request.transport
+    if transport is None:
+        return
+    connection = transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
+
+
+async def truncated(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Promise ``whole``, send half of it, and end the connection."""
+    body = whole.body
+    if not isinstance(body, bytes):
+        raise TypeError("only a response whose body is bytes can be cut")
+    response = web.StreamResponse(headers={"Content-Type": whole.headers["Content-Type"]})
+    response.content_length = len(body)
+    response.force_close()
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
