@@ -1,0 +1,113 @@
+"""An explanation as it is stored."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import math
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from probe.engine.tasks import ProbeState
+from probe.methods.base import Explanation
+from storage import records
+
+
+def probe_record(
+    state: ProbeState,
+    explanation: Explanation | None,
+    *,
+    id_: str,
+    run: records.Run,
+    started: datetime,
+    finished: datetime,
+) -> tuple[records.Probe, bytes | None]:
+    """The row for the ``probe`` table, and the superpixel map as bytes (``.npy``) if the masker has one."""
+    task = state.task
+    segments = None
+    if task.masker.segments is not None:
+        segments = _npy(task.masker.segments)
+    record = records.Probe(
+        id=id_,
+        run_id=run.id,
+        name=task.probe,
+        instance_id=task.item.id,
+        endpoint_id=task.remote.record.id,
+        method=task.method.name,
+        params=task.params(),
+        params_hash=task.params_hash(),
+        target=state.target.name if state.target is not None else task.target.name,
+        status="failed" if explanation is None else "finished" if state.settled else "partial",
+        started=started,
+        finished=finished,
+        from_ledger=state.from_ledger,
+        requests=round(state.request_shares),
+        cost_micro=state.cost_micro,
+        features=tuple(_json_ready(dataclasses.asdict(feature)) for feature in task.masker.features),
+        segments_sha=None if segments is None else hashlib.sha256(segments).digest(),
+        table=_table(state),
+        findings=tuple({"code": finding.code, "message": finding.message} for finding in state.findings()),
+        error=state.failure,
+    )
+    if explanation is None:
+        return record, segments
+    names = [feature.name for feature in task.masker.features]
+    strongest = int(np.argmax(np.abs(explanation.values))) if len(names) else None
+    return (
+        dataclasses.replace(
+            record,
+            evaluations=explanation.evaluations,
+            base_value=_finite(explanation.base_value),
+            full_value=_finite(explanation.full_value),
+            exact=explanation.exact,
+            top_feature=None if strongest is None else names[strongest],
+            trust={name: float(value) for name, value in explanation.trust.items() if math.isfinite(value)},
+            findings=record.findings
+            + tuple({"code": finding.code, "message": finding.message} for finding in explanation.findings),
+            details=_json_ready(explanation.details),
+            attributions=tuple(
+                records.Attribution(name, float(value), _finite(error))
+                for name, value, error in zip(names, explanation.values, explanation.std_errors, strict=True)
+            ),
+        ),
+        segments,
+    )
+
+
+def _table(state: ProbeState) -> bytes:
+    """A compressed ``.npz``: ``coalitions`` as packed bits (m, ⌈n/8⌉), ``n``, ledger ``keys`` (m, width, 32)."""
+    keys = np.frombuffer(b"".join(key for row in state.keys for key in row), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        coalitions=np.packbits(state.coalitions, axis=1),
+        n=np.array(state.task.masker.n),
+        keys=keys.reshape(len(state.keys), state.task.width, -1) if len(keys) else keys,
+    )
+    return buffer.getvalue()
+
+
+def _npy(array: np.ndarray[Any, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _json_ready(value: Any) -> Any:
+    """Plain JSON: numpy scalars and tuples resolved, NaN and infinities as null."""
+    if isinstance(value, dict) or hasattr(value, "items"):
+        return {str(key): _json_ready(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_json_ready(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,333 @@
+"""A run from beginning to end: ask, send what the ledger lacks, explain, store.
+
+The only state that matters is in the database. Killed at any point, the same command goes on where it stopped: answers are
+found in the ledger, and only what was in flight is asked again (and reported as *unsure*).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from asyncio_throttle.throttler import Throttler
+
+from adapters import Adapter, Prediction, Transport
+from probe.clock import Clock
+from probe.engine.budget import Budget
+from probe.engine.dispatch import Answer, Dispatcher, Stop, batches
+from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
+from probe.engine.explained import probe_record
+from probe.engine.journal import AsyncJournal
+from probe.engine.retry import RetryPolicy
+from probe.engine.schedule import Need, Round, collect
+from probe.engine.stored import read_predictions
+from probe.engine.tasks import ProbeState, ProbeTask
+from storage import Journal, Store, records
+
+OpenTransport = Callable[[Adapter], Transport]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What shapes a run besides its tasks."""
+
+    name: str  #: the config's path as given
+    config: str  #: its text, as it is stored
+    seed: int
+    code_version: str
+    budget: Budget = field(default_factory=Budget)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    throttlers: Mapping[str, Throttler] = field(default_factory=dict)  #: by endpoint name, instead of our own
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How it went. ``stops``: why endpoints got no more requests, by endpoint name."""
+
+    run: records.Run
+    probes: tuple[records.Probe, ...]
+    stops: Mapping[str, Stop]
+    usage_errors: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """As the command line reports it; see ARCHITECTURE.md."""
+        kinds = {stop.kind for stop in self.stops.values()}
+        if "interrupted" in kinds:
+            return 130
+        if kinds & {"auth", "broken", "down"}:
+            return 4
+        if self.usage_errors:
+            return 2
+        return 0 if self.run.status == "finished" else 3
+
+
+def run_digest(tasks: Sequence[ProbeTask]) -> bytes:
+    """What makes two runs the same work: the tasks, not the config's spelling."""
+    parts = [[task.probe, task.item.id, task.remote.record.id, task.params_hash().hex()] for task in tasks]
+    return hashlib.sha256(json.dumps(parts).encode()).digest()
+
+
+class Runner:
+    """Carries out one run. Use once: ``result = await Runner(...).run()``."""
+
+    def __init__(
+        self,
+        tasks: Sequence[ProbeTask],
+        store: Store,
+        *,
+        settings: RunSettings,
+        open_transport: OpenTransport,
+        clock: Clock | None = None,
+        emit: Listener = silent,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(4),
+    ) -> None:
+        self._tasks = tasks
+        self._store = store
+        self._settings = settings
+        self._open_transport = open_transport
+        self._clock = clock or Clock()
+        self._emit = emit
+        self._new_id = new_id
+        self._states = [ProbeState(task) for task in tasks]
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._transports: list[Transport] = []
+        self._interrupted = False
+        self._unsure = 0
+        self._probes: list[records.Probe] = []
+
+    def interrupt(self) -> None:
+        """Send nothing more, wait for what is in flight, store everything. The same command goes on later."""
+        self._interrupted = True
+        for dispatcher in self._dispatchers.values():
+            dispatcher.stop("interrupted", "interrupted; run the same command to go on")
+
+    async def run(self) -> RunResult:
+        """Returns when every probe is explained, or it is known why not.
+
+        Raises:
+            ConfigError: a budget is too small for its method; nothing was sent.
+            storage.StorageError: the database failed; what was answered before is kept.
+        """
+        digest = run_digest(self._tasks)
+        self._started = self._clock.now()
+        earlier = await asyncio.to_thread(self._store.resumable_run, digest, self._settings.seed)
+        round_ = await asyncio.to_thread(self._collect, earlier.id if earlier is not None else None)
+        run = earlier or self._new_run(digest)
+        self._run = run
+        await asyncio.to_thread(self._store.start_run, replace(run, status="running"))
+        await asyncio.to_thread(self._store_subjects)
+        journal = Journal(self._store)
+        try:
+            self._open(run, AsyncJournal(journal))
+            self._announce(run, round_, resumed=earlier is not None)
+            while round_.needs:
+                await self._carry_out(round_)
+                await self._explain_finished()
+                if any(dispatcher.stopped for dispatcher in self._dispatchers.values()):
+                    break
+                round_ = await asyncio.to_thread(self._collect, run.id)
+            for state in self._states:
+                await self._explain(state)
+        finally:
+            for transport in self._transports:
+                await transport.aclose()
+            await asyncio.to_thread(journal.close)
+        return await self._finish(run)
+
+    # -- setting out ----------------------------------------------------------------------------------------------------
+
+    def _collect(self, run_id: str | None) -> Round:
+        open_ = [state for state in self._states if state.failure is None and state.complete]
+        return collect(open_, lookup=self._store.lookup, now=self._started, run_id=run_id)
+
+    def _new_run(self, digest: bytes) -> records.Run:
+        settings = self._settings
+        return records.Run(
+            id=self._new_id(),
+            name=settings.name,
+            config_sha=digest,
+            config=settings.config,
+            code_version=settings.code_version,
+            seed=settings.seed,
+            started=self._started,
+        )
+
+    def _store_subjects(self) -> None:
+        for record in {task.remote.record.id: task.remote.record for task in self._tasks}.values():
+            self._store.put_endpoint(record)
+        for item in {task.item.id: task.item for task in self._tasks}.values():
+            self._store.put_instance(records.Instance(item.id, item.kind, item.name, item.content()))
+
+    def _open(self, run: records.Run, journal: AsyncJournal) -> None:
+        remotes = {task.remote.record.id: task.remote for task in self._tasks}
+        seeds = np.random.SeedSequence(self._settings.seed).spawn(len(remotes))
+        for (endpoint_id, remote), seed in zip(remotes.items(), seeds, strict=True):
+            transport = self._open_transport(remote.adapter)
+            self._transports.append(transport)
+            self._dispatchers[endpoint_id] = Dispatcher(
+                remote.adapter,
+                transport,
+                endpoint_id=endpoint_id,
+                run_id=run.id,
+                journal=journal,
+                budget=self._settings.budget,
+                throttler=self._settings.throttlers.get(remote.adapter.name),
+                policy=self._settings.policy,
+                clock=self._clock,
+                rng=np.random.default_rng(seed),
+                emit=self._emit,
+            )
+        if self._interrupted:
+            self.interrupt()
+
+    def _announce(self, run: records.Run, round_: Round, *, resumed: bool) -> None:
+        needs = [need for needs in round_.needs.values() for need in needs.values()]
+        self._unsure = sum(need.unsure for need in needs)
+        missing = sum(not need.known for need in needs)
+        self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, len(needs) - missing, self._unsure))
+
+    # -- one round ------------------------------------------------------------------------------------------------------
+
+    async def _carry_out(self, round_: Round) -> None:
+        known = list(round_.known())
+        await self._use_known([need for need in known if need.of_whole])
+        await self._send(round_, whole=True)
+        await self._use_known([need for need in known if not need.of_whole])
+        await self._send(round_, whole=False)
+
+    async def _send(self, round_: Round, *, whole: bool) -> None:
+        async def one(endpoint_id: str) -> None:
+            needs = {need.key: need for need in round_.missing(endpoint_id, whole=whole) if _wanted(need)}
+            dispatcher = self._dispatchers[endpoint_id]
+
+            def on_answer(answer: Answer) -> None:
+                need = needs[answer.entry.key]
+                self._deliver(need, answer.entry, answer.prediction)
+                probes = tuple(dict.fromkeys(place.state.task.probe for place in need.places))
+                name = dispatcher.adapter.name
+                self._emit(EvaluationDone(name, probes, answer.entry.state, answer.entry.elapsed))
+
+            await dispatcher.run((need.job() for need in needs.values()), on_answer)
+
+        await _all(one(endpoint_id) for endpoint_id in round_.needs)
+
+    async def _use_known(self, needs: Sequence[Need]) -> None:
+        pairs = [(need, need.entry) for need in needs if need.entry is not None]
+        for part in batches(pairs, 256):
+            stored = [(entry, need.places[0].state.task.remote.adapter) for need, entry in part]
+            predictions = await asyncio.to_thread(read_predictions, self._store, stored)
+            for (need, entry), prediction in zip(part, predictions, strict=True):
+                self._deliver(need, entry, prediction)
+
+    def _deliver(self, need: Need, entry: records.Entry, prediction: Prediction | None) -> None:
+        for index, place in enumerate(need.places):
+            state = place.state
+            state.from_ledger += need.known
+            if not need.known and index == 0:
+                state.cost_micro += entry.cost_micro
+                state.request_shares += entry.attempts / max(entry.items, 1)
+            if prediction is None:
+                reasons = state.rejected if entry.state == "rejected" else state.failed
+                reasons.append(entry.error or "the stored answer cannot be read")
+                continue
+            if need.of_whole:
+                state.settle(prediction)
+            state.put(place.row, place.column, prediction)
+
+    # -- explaining and ending ------------------------------------------------------------------------------------------
+
+    async def _explain_finished(self) -> None:
+        """Explain what no method wants to know more about. With one-round methods that is everything."""
+        for state in self._states:
+            if state.complete and not len(await asyncio.to_thread(state.task.ask, state.table())):
+                await self._explain(state)
+
+    async def _explain(self, state: ProbeState) -> None:
+        if any(probe.id == self._probe_id(state) for probe in self._probes):
+            return
+        explanation = await asyncio.to_thread(state.explain)
+        probe, segments = probe_record(
+            state,
+            explanation,
+            id_=self._probe_id(state),
+            run=self._run,
+            started=self._started,
+            finished=self._clock.now(),
+        )
+        if segments is not None:
+            await asyncio.to_thread(self._store.put_body, segments)
+        await asyncio.to_thread(self._store.save_probe, probe)
+        self._probes.append(probe)
+        top = sorted(probe.attributions, key=lambda share: -abs(share.value))[:3]
+        self._emit(
+            ProbeFinished(
+                probe.id,
+                probe.name,
+                state.task.item.name,
+                state.task.remote.adapter.name,
+                probe.method,
+                probe.status,
+                probe.target,
+                tuple((share.feature, share.value, share.std_error) for share in top),
+                probe.error,
+            )
+        )
+
+    def _probe_id(self, state: ProbeState) -> str:
+        task = state.task
+        parts = [
+            self._run.id,
+            task.probe,
+            task.item.id,
+            task.remote.record.id,
+            task.method.name,
+            task.params_hash().hex(),
+        ]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    async def _finish(self, run: records.Run) -> RunResult:
+        stops = {
+            dispatcher.adapter.name: dispatcher.stopped
+            for dispatcher in self._dispatchers.values()
+            if dispatcher.stopped is not None
+        }
+        usage_errors = tuple(state.failure for state in self._states if state.failure_is_usage and state.failure)
+        whole = not stops and all(probe.status == "finished" for probe in self._probes)
+        status: records.RunStatus = "finished" if whole else "interrupted" if self._interrupted else "partial"
+        totals = self._totals()
+        finished = self._clock.now()
+        await asyncio.to_thread(self._store.finish_run, run.id, status, finished, totals)
+        self._emit(RunFinished(run.id, status, totals))
+        ended = replace(run, status=status, finished=finished, totals=totals)
+        return RunResult(ended, tuple(self._probes), stops, usage_errors)
+
+    def _totals(self) -> dict[str, int]:
+        stats = [dispatcher.stats for dispatcher in self._dispatchers.values()]
+        return {
+            "evaluations": sum(state.answered for state in self._states),
+            "from_ledger": sum(state.from_ledger for state in self._states),
+            "sent": sum(each.sent for each in stats),
+            "retried": sum(each.retried for each in stats),
+            "throttled": sum(each.throttled for each in stats),
+            "maybe_billed": sum(each.maybe_billed for each in stats),
+            "unsure": self._unsure,
+            "cost_micro": sum(each.cost_micro for each in stats),
+        }
+
+
+def _wanted(need: Need) -> bool:
+    """A probe whose target turned out not to exist needs no more answers."""
+    return any(place.state.failure is None for place in need.places)
+
+
+async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run everything to its end, then raise the first error."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,111 @@
+"""From coalitions to what has to be sent: look everything up in the ledger, drop what is known, send the rest once.
+
+The same function serves ``plan`` (which stops here) and ``run`` (which sends the result), so their numbers are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from probe.engine.dispatch import Job
+from probe.engine.tasks import ProbeState
+from probe.methods.base import Bools
+from storage.records import Entry
+
+Lookup = Callable[[Sequence[bytes]], Mapping[bytes, Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes: a row and a column of one probe's values."""
+
+    state: ProbeState
+    row: int
+    column: int
+
+
+@dataclass(slots=True)
+class Need:
+    """One evaluation that somebody asked for."""
+
+    key: bytes
+    coalition: Bools
+    places: list[Place] = field(default_factory=list)
+    entry: Entry | None = None  #: what the ledger has, usable or not
+    known: bool = False  #: the ledger's entry counts
+
+    @property
+    def of_whole(self) -> bool:
+        """Whether this is the instance as it is."""
+        return bool(self.coalition.all())
+
+    @property
+    def unsure(self) -> bool:
+        """Sent before a crash; nobody knows whether it was answered."""
+        return not self.known and self.entry is not None and self.entry.state == "intended"
+
+    def job(self) -> Job:
+        """The evaluation, ready to be sent. Its generation is one up if an answered one is too old to count."""
+        first = self.places[0]
+        task = first.state.task
+        copy = first.column // task.repeats
+        generation = attempts = 0
+        if self.entry is not None:
+            stale = self.entry.state in {"answered", "rejected"}
+            generation = self.entry.generation + stale
+            attempts = 0 if stale else self.entry.attempts
+        return Job(self.key, lambda: task.masker.render(self.coalition, copy), generation, attempts)
+
+
+@dataclass(slots=True)
+class Round:
+    """One round of asking, per endpoint (by record id), in order."""
+
+    needs: dict[str, dict[bytes, Need]] = field(default_factory=dict)
+
+    def missing(self, endpoint_id: str, *, whole: bool) -> list[Need]:
+        """What has to be sent: first (``whole``) the unaltered instances, whose answers settle targets and show whether the
+        endpoint is what it claims before money is spent on it; then the rest."""
+        return [need for need in self.needs[endpoint_id].values() if not need.known and need.of_whole == whole]
+
+    def known(self) -> Iterable[Need]:
+        """What the ledger answers."""
+        return (need for needs in self.needs.values() for need in needs.values() if need.known)
+
+
+def collect(states: Sequence[ProbeState], *, lookup: Lookup, now: datetime, run_id: str | None) -> Round:
+    """Ask every probe what it wants next and find out what of it is missing.
+
+    ``run_id``: answers of this run count however old they are (a run that is taken up again). Probes that want nothing more
+    add nothing.
+    """
+    round_ = Round()
+    for state in states:
+        coalitions = state.task.ask(state.table())
+        if not len(coalitions):
+            continue
+        keys = [state.task.keys(coalition) for coalition in coalitions]
+        first = state.extend(coalitions, keys)
+        needs = round_.needs.setdefault(state.task.remote.record.id, {})
+        for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
+            for column, key in enumerate(row_keys):
+                need = needs.setdefault(key, Need(key, coalition))
+                if coalition.all():
+                    need.coalition = coalition
+                need.places.append(Place(state, first + offset, column))
+    for needs in round_.needs.values():
+        entries = lookup(list(needs))
+        for key, need in needs.items():
+            need.entry = entries.get(key)
+            need.known = need.entry is not None and _counts(need.entry, need.places, now=now, run_id=run_id)
+    return round_
+
+
+def _counts(entry: Entry, places: Sequence[Place], *, now: datetime, run_id: str | None) -> bool:
+    if entry.state not in {"answered", "rejected"} or entry.answered_at is None:
+        return False
+    if run_id is not None and entry.run_id == run_id:
+        return True
+    return all(now - entry.answered_at <= place.state.task.fresh for place in places)
