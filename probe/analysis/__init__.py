@@ -1,1 +1,1 @@
-"""TBD."""
+"""What is computed from explanations: intervals, maps."""

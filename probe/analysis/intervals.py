@@ -1,0 +1,41 @@
+"""Confidence intervals from standard errors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.stats
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def quantile(dof: float | None = None, *, level: float = 0.95) -> float:
+    """Two-sided quantile of Student's t with ``dof`` degrees of freedom (at least 1), normal if ``None`` or infinite.
+
+    Raises :class:`ValueError` unless 0 < ``level`` < 1.
+    """
+    if not 0 < level < 1:
+        raise ValueError(f"a confidence level lies between 0 and 1, not {level!r}")
+    p = (1 + level) / 2
+    if dof is None or math.isinf(dof):
+        return float(scipy.stats.norm.ppf(p))
+    return float(scipy.stats.t.ppf(p, max(1.0, dof)))
+
+
+def half_widths(std_errors: Floats, *, dof: float | None = None, level: float = 0.95) -> Floats:
+    """Half-widths (n,) of the intervals value ± half-width; NaN where the standard error is unknown, 0 where exact.
+
+    ``dof`` is an explanation's ``trust.get("dof")``.
+    """
+    widths: Floats = quantile(dof, level=level) * np.asarray(std_errors, dtype=np.float64)
+    return widths
+
+
+def separable(
+    values: Floats, std_errors: Floats, *, dof: float | None = None, level: float = 0.95
+) -> NDArray[np.bool_]:
+    """Which values (n,) have an interval without 0. Where the standard error is unknown: no."""
+    apart: NDArray[np.bool_] = np.abs(values) > half_widths(std_errors, dof=dof, level=level)
+    return apart
