@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 
+InstanceKind = Literal["image", "text", "tabular"]
 EntryState = Literal["intended", "answered", "rejected", "failed"]
 RunStatus = Literal["running", "finished", "partial", "failed", "interrupted"]
 ProbeStatus = Literal["finished", "partial", "failed"]
@@ -64,7 +65,7 @@ class Instance:
     """An input under study, content-addressed."""
 
     id: str  #: hex SHA-256 of kind and content
-    kind: Literal["image", "text", "tabular"]
+    kind: InstanceKind
     name: str  #: file name or row id, as the user knows it
     content: bytes = field(repr=False)  #: text: UTF-8; tabular: JSON object; image: PNG
 
@@ -127,3 +128,15 @@ class Probe:
     segments_sha: bytes | None = None  #: superpixel map, a body
     table: bytes = field(default=b"", repr=False)  #: the coalitions asked and their ledger keys, compressed
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one model was asked on one day (UTC, by the time of sending)."""
+
+    day: date
+    provider: str
+    model: str
+    requests: int  #: HTTP requests, retries included
+    errors: int  #: of those, the ones that brought no usable answer
+    cost_micro: int

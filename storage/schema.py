@@ -1,0 +1,184 @@
+"""The tables. Every change here needs a migration in ``migrations/versions``; a test compares the two.
+
+Legible by hand in ``sqlite3``, ``psql`` and ``datasette``: times are UTC, enums are words, settings and scores are JSON,
+money is integer micro-units. Hashes and ledger keys are 32-byte binaries (``hex(key)``, ``encode(key, 'hex')``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import sqlalchemy as sa
+
+from storage.columns import Count, Figure, Json, Moment, Words
+from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
+
+#: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
+REVISION = "0001"
+VERSION_TABLE = "probe_schema"
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _one_of(column: str, literal: Any) -> sa.CheckConstraint:
+    words = ", ".join(f"'{word}'" for word in get_args(literal))
+    return sa.CheckConstraint(f"{column} IN ({words})", name=column)
+
+
+def _digest(column: str) -> sa.CheckConstraint:
+    return sa.CheckConstraint(f"length({column}) = 32", name=column)
+
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("config_sha", sa.LargeBinary, nullable=False),
+    sa.Column("config", Words, nullable=False),
+    sa.Column("code_version", Words, nullable=False),
+    sa.Column("seed", sa.BigInteger, nullable=False),
+    sa.Column("started", Moment, nullable=False),
+    sa.Column("status", Words, nullable=False),
+    sa.Column("finished", Moment),
+    sa.Column("totals", Json, nullable=False),
+    _one_of("status", RunStatus),
+)
+
+endpoint = sa.Table(
+    "endpoint",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("provider", Words, nullable=False),
+    sa.Column("url", Words, nullable=False),
+    sa.Column("model", Words, nullable=False),
+    sa.Column("identity", Words, nullable=False),
+)
+
+instance = sa.Table(
+    "instance",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("kind", Words, nullable=False),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    _one_of("kind", InstanceKind),
+)
+
+feature = sa.Table(
+    "feature",
+    metadata,
+    sa.Column("id", Count, primary_key=True),
+    sa.Column("key", Words, nullable=False),
+    sa.UniqueConstraint("key"),
+)
+
+probe = sa.Table(
+    "probe",
+    metadata,
+    # short, for the attributions to refer to; also the order in which probes were first saved
+    sa.Column("number", Count, primary_key=True),
+    sa.Column("id", Words, nullable=False),
+    sa.Column("run_id", Words, sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("instance_id", Words, sa.ForeignKey("instance.id"), nullable=False),
+    sa.Column("endpoint_id", Words, sa.ForeignKey("endpoint.id"), nullable=False),
+    sa.Column("method", Words, nullable=False),
+    sa.Column("params", Json, nullable=False),
+    sa.Column("params_hash", sa.LargeBinary, nullable=False),
+    sa.Column("target", Words, nullable=False),
+    sa.Column("status", Words, nullable=False),
+    sa.Column("started", Moment, nullable=False),
+    sa.Column("finished", Moment, nullable=False),
+    sa.Column("evaluations", sa.BigInteger, nullable=False),
+    sa.Column("from_ledger", sa.BigInteger, nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("cost_micro", sa.BigInteger, nullable=False),
+    sa.Column("base_value", Figure),
+    sa.Column("full_value", Figure),
+    sa.Column("exact", sa.Boolean, nullable=False),
+    sa.Column("top_feature", Words),
+    sa.Column("trust", Json, nullable=False),
+    sa.Column("findings", Json, nullable=False),
+    sa.Column("details", Json, nullable=False),
+    sa.Column("features", Json, nullable=False),
+    # bodies may be pruned while the numbers stay, so this refers to one without being a foreign key
+    sa.Column("segments_sha", sa.LargeBinary),
+    sa.Column("asked", sa.LargeBinary, nullable=False),
+    sa.Column("error", Words),
+    sa.UniqueConstraint("id"),
+    sa.UniqueConstraint("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash"),
+    _one_of("status", ProbeStatus),
+)
+
+attribution = sa.Table(
+    "attribution",
+    metadata,
+    # in this order, so that one feature over time is one index range
+    sa.Column("feature_id", Count, sa.ForeignKey("feature.id"), primary_key=True),
+    sa.Column("probe_number", Count, sa.ForeignKey("probe.number", ondelete="CASCADE"), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("value", Figure),
+    sa.Column("std_error", Figure),
+    sa.Index(None, "probe_number", "position"),
+    sqlite_with_rowid=False,
+)
+
+evaluation = sa.Table(
+    "evaluation",
+    metadata,
+    sa.Column("key", sa.LargeBinary, primary_key=True),
+    sa.Column("generation", sa.Integer, primary_key=True),
+    sa.Column("state", Words, nullable=False),
+    sa.Column("endpoint_id", Words, sa.ForeignKey("endpoint.id"), nullable=False),
+    sa.Column("run_id", Words, sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("sent_at", Moment, nullable=False),
+    sa.Column("answered_at", Moment),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("maybe_billed", sa.Integer, nullable=False),
+    sa.Column("cost_micro", sa.BigInteger, nullable=False),
+    sa.Column("elapsed", Figure, nullable=False),
+    sa.Column("scores", Json),
+    sa.Column("floor", Figure),
+    sa.Column("censored", sa.Boolean, nullable=False),
+    sa.Column("parser", Words, nullable=False),
+    sa.Column("body_sha", sa.LargeBinary),  # not a foreign key: bodies may be pruned while the numbers stay
+    sa.Column("http_status", sa.Integer),
+    sa.Column("content_type", Words),
+    sa.Column("item", sa.Integer, nullable=False),
+    sa.Column("items", sa.Integer, nullable=False),
+    sa.Column("error", Words),
+    _digest("key"),
+    _one_of("state", EntryState),
+)
+
+body = sa.Table(
+    "body",
+    metadata,
+    sa.Column("sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("encoding", Words, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),  # bytes before compression
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    _digest("sha256"),
+    sa.CheckConstraint("encoding IN ('raw', 'zlib')", name="encoding"),
+)
+
+usage_day = sa.Table(
+    "usage_day",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("provider", Words, primary_key=True),
+    sa.Column("model", Words, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("errors", sa.BigInteger, nullable=False),
+    sa.Column("cost_micro", sa.BigInteger, nullable=False),
+)

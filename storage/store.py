@@ -1,0 +1,288 @@
+"""Runs, probes, inputs, bodies, and reading the ledger. Writing the ledger is ``ledger.py``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from types import TracebackType
+from typing import Any, Self, get_args
+
+import sqlalchemy as sa
+
+from storage import migrations, rows
+from storage.columns import feature_key
+from storage.connect import Database, chunks
+from storage.errors import Ambiguous, NotFound
+from storage.records import Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
+from storage.schema import attribution, body, endpoint, evaluation, feature, instance, probe, run, usage_day
+
+_RESUMABLE: tuple[RunStatus, ...] = ("running", "interrupted", "partial")
+
+
+class Store:
+    """One database. Every method may be called from any thread, blocks, and raises :class:`StorageError`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = True, timeout: float = 10.0) -> Store:
+        """Open ``sqlite:///path`` or ``postgresql://user@host/database``; an empty one gets its tables if ``create``.
+
+        ``timeout``: seconds to wait for a server, or for someone else's lock. Raises :class:`CannotOpen` and its kinds
+        :class:`SchemaTooOld`, :class:`SchemaTooNew`, :class:`DriverMissing`; :class:`ReadOnly`, :class:`Locked`.
+        """
+        database = Database(url, timeout=timeout)
+        try:
+            database.prepare(create=create)
+            migrations.ensure(database, create=create)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    @property
+    def url(self) -> str:
+        """Where it is, fit to be shown: without the password."""
+        return self.database.shown
+
+    def close(self) -> None:
+        """Give back every connection. Close a journal on this store first."""
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the ledger, read ---
+
+    def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        """The newest generation of each of ``keys`` that is in the ledger."""
+        newest: dict[bytes, Entry] = {}
+        for entry in self._entries(keys):
+            known = newest.get(entry.key)
+            if known is None or entry.generation > known.generation:
+                newest[entry.key] = entry
+        return newest
+
+    def entries(self, keys: Sequence[bytes]) -> list[Entry]:
+        """Every generation of each of ``keys``: in the order of ``keys``, oldest generation first."""
+        found: dict[bytes, list[Entry]] = {}
+        for entry in self._entries(keys):
+            found.setdefault(entry.key, []).append(entry)
+        return [
+            entry
+            for key in dict.fromkeys(keys)
+            for entry in sorted(found.get(key, ()), key=lambda entry: entry.generation)
+        ]
+
+    def _entries(self, keys: Sequence[bytes]) -> Iterator[Entry]:
+        with self.database.reading() as connection:
+            for some in chunks(keys):
+                for row in connection.execute(rows.ENTRY_SELECT.where(evaluation.c.key.in_(some))):
+                    yield rows.to_entry(row)
+
+    def bodies(self, shas: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The stored bodies by SHA-256; those that were pruned or never stored are missing. Raises :class:`Damaged`."""
+        found: dict[bytes, bytes] = {}
+        with self.database.reading() as connection:
+            for some in chunks(shas, 500):  # a body may be megabytes
+                for sha, encoding, size, content in connection.execute(
+                    sa.select(body.c.sha256, body.c.encoding, body.c.size, body.c.content).where(
+                        body.c.sha256.in_(some)
+                    )
+                ):
+                    found[sha] = rows.to_body(sha, encoding, size, content)
+        return found
+
+    def body(self, sha: bytes) -> bytes | None:
+        """One stored body by SHA-256, ``None`` if it was pruned or never stored. Raises :class:`Damaged`."""
+        return self.bodies([sha]).get(sha)
+
+    # --- results, written ---
+
+    def start_run(self, value: Run) -> None:
+        """Store a new run."""
+        self.database.write(lambda connection: connection.execute(run.insert().values(rows.simple_row(value))))
+
+    def finish_run(self, run_id: str, status: RunStatus, finished: datetime, totals: Mapping[str, int]) -> None:
+        """Say how a run ended; a resumed run may end several times. Raises :class:`NotFound`."""
+        change = run.update().where(run.c.id == run_id)
+
+        def work(connection: sa.Connection) -> None:
+            done = connection.execute(change.values(status=status, finished=finished, totals=dict(totals)))
+            if not done.rowcount:
+                raise NotFound(f"{self.url}: no run {run_id!r}")
+
+        self.database.write(work)
+
+    def put_endpoint(self, value: Endpoint) -> None:
+        """Store an endpoint; one of that id is brought up to date (its name in the config may have changed)."""
+        row = rows.simple_row(value)
+        statement = self.database.insert(endpoint).values(row)
+        change = {name: statement.excluded[name] for name in row if name != "id"}
+        self._run(statement.on_conflict_do_update(index_elements=["id"], set_=change))
+
+    def put_instance(self, value: Instance) -> None:
+        """Store an input; one of that id is left as it is."""
+        self._run(self.database.insert(instance).values(rows.simple_row(value)).on_conflict_do_nothing())
+
+    def put_body(self, content: bytes) -> bytes:
+        """Store ``content`` once, however often it comes; return its SHA-256."""
+        row = rows.body_row(content)
+        self._run(self.database.insert(body).values(row).on_conflict_do_nothing())
+        sha: bytes = row["sha256"]
+        return sha
+
+    def save_probe(self, value: Probe) -> None:
+        """Store a probe with its attributions. The same probe of the same run saved again takes the place of the first.
+
+        "The same": equal run, name, instance, endpoint, method and ``params_hash``. All of it is stored, or nothing.
+        """
+        row = rows.probe_row(value)
+        statement = self.database.insert(probe).values(row)
+        same = ("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash")
+        change = {name: statement.excluded[name] for name in row if name not in same}
+        upsert = statement.on_conflict_do_update(index_elements=same, set_=change).returning(probe.c.number)
+
+        def work(connection: sa.Connection) -> None:
+            number = connection.execute(upsert).scalar_one()
+            connection.execute(attribution.delete().where(attribution.c.probe_number == number))
+            if value.attributions:
+                ids = self._feature_ids(connection, [one.feature for one in value.attributions])
+                connection.execute(
+                    attribution.insert(),
+                    [
+                        {"feature_id": ids[one.feature], "probe_number": number, "position": position}
+                        | {"value": one.value, "std_error": one.std_error}
+                        for position, one in enumerate(value.attributions)
+                    ],
+                )
+
+        self.database.write(work)
+
+    def _feature_ids(self, connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
+        def known() -> dict[str, int]:
+            return {
+                key: number
+                for some in chunks(list(stored.values()))
+                for key, number in connection.execute(
+                    sa.select(feature.c.key, feature.c.id).where(feature.c.key.in_(some))
+                )
+            }
+
+        stored = {key: feature_key(key) for key in keys}
+        ids = known()
+        # sorted, so that two writers meeting the same new words wait for each other instead of deadlocking
+        if new := sorted({key for key in stored.values() if key not in ids}):
+            connection.execute(self.database.insert(feature).on_conflict_do_nothing(), [{"key": key} for key in new])
+            ids = known()
+        return {key: ids[kept] for key, kept in stored.items()}
+
+    # --- questions ---
+
+    def resumable_run(self, config_sha: bytes, seed: int) -> Run | None:
+        """The newest run of this config and seed that has not come to its end."""
+        wanted = (run.c.config_sha == config_sha) & (run.c.seed == seed) & run.c.status.in_(_RESUMABLE)
+        found = self._all(sa.select(run).where(wanted).order_by(run.c.started.desc(), run.c.id.desc()).limit(1))
+        return rows.to_run(found[0]) if found else None
+
+    def runs(self, limit: int = 20) -> list[Run]:
+        """The newest runs, newest first."""
+        newest = sa.select(run).order_by(run.c.started.desc(), run.c.id.desc()).limit(limit)
+        return [rows.to_run(row) for row in self._all(newest)]
+
+    def run(self, id_or_prefix: str) -> Run:
+        """The run of that id, or the only one whose id begins like that. Raises :class:`NotFound`, :class:`Ambiguous`."""
+        begins = run.c.id.startswith(id_or_prefix, autoescape=True)
+        found = self._all(sa.select(run).where(begins).order_by(run.c.id).limit(6)) if id_or_prefix else []
+        found = [row for row in found if row["id"].startswith(id_or_prefix)]  # SQLite's LIKE ignores case
+        exact = [row for row in found if row["id"] == id_or_prefix]
+        if not found:
+            raise NotFound(f"{self.url}: no run {id_or_prefix!r}; `probe ls` shows the runs")
+        if len(found) > 1 and not exact:
+            ids = ", ".join(row["id"] for row in found[:5]) + (", …" if len(found) > 5 else "")
+            raise Ambiguous(
+                f"{self.url}: several runs begin with {id_or_prefix!r}: {ids}; write more of the one you mean"
+            )
+        return rows.to_run((exact or found)[0])
+
+    def probes(self, run_id: str) -> list[Probe]:
+        """The probes of a run (its full id), in the order in which they were first saved."""
+        mine = probe.c.run_id == run_id
+        shares: dict[int, list[tuple[str, float | None, float | None]]] = {}
+        with self.database.reading() as connection:
+            found = connection.execute(sa.select(probe).where(mine).order_by(probe.c.number)).mappings().all()
+            for number, key, value, error in connection.execute(
+                sa.select(attribution.c.probe_number, feature.c.key, attribution.c.value, attribution.c.std_error)
+                .join(feature)
+                .join(probe)
+                .where(mine)
+                .order_by(attribution.c.probe_number, attribution.c.position)
+            ):
+                shares.setdefault(number, []).append((key, value, error))
+        return [rows.to_probe(row, shares.get(row["number"], ())) for row in found]
+
+    def instance(self, instance_id: str) -> Instance:
+        """The input of that id. Raises :class:`NotFound`."""
+        return rows.to_instance(self._one(instance, instance_id))
+
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """The endpoint of that id. Raises :class:`NotFound`."""
+        return rows.to_endpoint(self._one(endpoint, endpoint_id))
+
+    def usage(self, since: date | None = None) -> list[Usage]:
+        """Requests, errors and cost by day (UTC) and model, oldest first, from the day ``since`` on."""
+        columns = (usage_day.c.day, usage_day.c.provider, usage_day.c.model)
+        question = sa.select(*columns, usage_day.c.requests, usage_day.c.errors, usage_day.c.cost_micro).order_by(
+            *columns
+        )
+        if since is not None:
+            question = question.where(usage_day.c.day >= since)
+        return [Usage(**row) for row in self._all(question)]
+
+    def counts(self) -> dict[str, int]:
+        """How many of each thing are stored: ``runs``, ``probes``, …, ``evaluations`` and, of those, each state."""
+        tables = {"runs": run, "endpoints": endpoint, "instances": instance, "probes": probe}
+        tables |= {"features": feature, "bodies": body}
+        states = sa.select(evaluation.c.state, sa.func.count()).group_by(evaluation.c.state)
+        with self.database.reading() as connection:
+            counted = {
+                name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+                for name, table in tables.items()
+            }
+            by_state: dict[str, int] = dict.fromkeys(get_args(EntryState), 0)
+            by_state |= {str(state): count for state, count in connection.execute(states)}
+        return counted | {"evaluations": sum(by_state.values())} | by_state
+
+    # --- how ---
+
+    def _run(self, statement: sa.Executable) -> None:
+        self.database.write(lambda connection: connection.execute(statement))
+
+    def _all(self, question: sa.Select[*tuple[Any, ...]]) -> Sequence[sa.RowMapping]:
+        with self.database.reading() as connection:
+            return connection.execute(question).mappings().all()
+
+    def _one(self, table: sa.Table, wanted: str) -> sa.RowMapping:
+        found = self._all(sa.select(table).where(table.c.id == wanted))
+        if not found:
+            raise NotFound(f"{self.url}: no {table.name} {wanted!r}")
+        return found[0]
+
+
+def upgrade(url: str, *, timeout: float = 10.0) -> tuple[str | None, str]:
+    """Bring the database at ``url`` to the newest schema; return the revisions before and after.
+
+    ``None`` before: it was empty. All of it in one transaction. Raises :class:`CannotOpen`, :class:`SchemaTooNew`.
+    """
+    database = Database(url, timeout=timeout)
+    try:
+        database.prepare(create=True)
+        return migrations.bring_up(database)
+    finally:
+        database.close()
