@@ -91,11 +91,11 @@ def load_split() -> Split:
 
 
 def demo_rows(*, background: int = 25) -> tuple[dict[str, float], list[dict[str, float]]]:
-    """A held-out row to explain, the one the model is least sure of, and ``background`` training rows to compare with."""
+    """A held-out row to explain, malignant but far from saturation, and ``background`` training rows to compare with."""
     split, model = load_split(), BreastCancer.train()
     rows = [_row(split.columns, values) for values in split.held_out]
-    unsure = int(np.argmin(np.abs(model.predict(rows)[:, 0] - 0.5)))
-    return rows[unsure], [_row(split.columns, values) for values in split.training[:background]]
+    chosen = int(np.argmin(np.abs(model.predict(rows)[:, 0] - 0.7)))
+    return rows[chosen], [_row(split.columns, values) for values in split.training[:background]]
 
 
 def _row(columns: tuple[str, ...], values: NDArray[np.float64]) -> dict[str, float]:
