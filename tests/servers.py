@@ -32,7 +32,8 @@ class RunningServer:
         return self._control("GET", "counts")
 
     def arrivals(self) -> list[dict[str, Any]]:
-        """Every request since the last reset: ``at`` (monotonic seconds), ``model``, ``items``, ``status``, ``fault``."""
+        """Every request since the last reset: ``at`` (monotonic seconds), ``model``, ``items``, ``digest``, ``status``,
+        ``fault``."""
         arrivals: list[dict[str, Any]] = self._control("GET", "arrivals")["arrivals"]
         return arrivals
 

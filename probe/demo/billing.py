@@ -19,11 +19,19 @@ class Visit:
     at: float  #: arrival
     model: str = ""
     items: int = 0
+    digest: bytes = b""  #: of the request's items (``routes.request_digest``), empty if they could not be read
     status: int | None = None
     fault: FaultKind | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return {"at": self.at, "model": self.model, "items": self.items, "status": self.status, "fault": self.fault}
+        return {
+            "at": self.at,
+            "model": self.model,
+            "items": self.items,
+            "digest": self.digest.hex(),
+            "status": self.status,
+            "fault": self.fault,
+        }
 
 
 class Billing:

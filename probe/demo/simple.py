@@ -18,6 +18,8 @@ from probe.demo.models.base import DemoModel, InputError, Kind
 
 Floats = NDArray[np.float64]
 
+_HUGE = 1e100  # JSON's integers have no end, a float's do
+
 
 def logistic(z: float) -> float:
     """``1 / (1 + exp(-z))`` without overflow."""
@@ -59,8 +61,10 @@ class Sum:
     def _logit(self, row: Mapping[str, Any], item: int) -> float:
         for column in self.columns:
             value = row[column]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise InputError(f"item {item}: column {column!r} is {value!r}; send a finite number")
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _HUGE:
+                raise InputError(
+                    f"item {item}: column {column!r} is {str(value)[:40]!r}; send a number below {_HUGE:g}"
+                )
         return math.fsum(weight * row[column] for weight, column in zip(self.weights, self.columns, strict=True))
 
 
