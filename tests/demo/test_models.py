@@ -102,22 +102,23 @@ def test_an_item_is_answered_alike_in_every_batch(name: str, cache: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "item", "said"),
+    ("name", "item", "said"),
     [
-        (Credit(), "a text", "takes a row, not a str"),
-        (Credit(), {"income": 1}, "no column 'amount'"),
-        (Credit(), {**credit.applicants(1)[0], "postcode": "P9"}, "'postcode' is 'P9': send one of P1"),
-        (Credit(), {**credit.applicants(1)[0], "income": "much"}, "'income' is 'much': send a finite number"),
-        (Credit(), {**credit.applicants(1)[0], "income": math.nan}, "'income' is nan"),
-        (Vader.load(), 3, "takes a text, not a int"),
-        (Digits.train("honest"), "8", "takes a picture, not a str"),
-        (Digits.train("honest"), np.zeros((8, 8)), "float64: send"),
-        (Digits.train("honest"), np.zeros((8, 8, 4), np.uint8), r"\(8, 8, 4\), uint8: send"),
-        (Digits.train("honest"), np.zeros((9, 8), np.uint8), "9×8 pixels: send one of 8×8"),
-        (Digits.train("honest"), np.zeros((0, 8), np.uint8), r"\(0, 8\)"),
+        ("credit", "a text", "takes a row, not a str"),
+        ("credit", {"income": 1}, "no column 'amount'"),
+        ("credit", {**credit.applicants(1)[0], "postcode": "P9"}, "'postcode' is 'P9': send one of P1"),
+        ("credit", {**credit.applicants(1)[0], "income": "much"}, "'income' is 'much': send a finite number"),
+        ("credit", {**credit.applicants(1)[0], "income": math.nan}, "'income' is nan"),
+        ("vader", 3, "takes a text, not a int"),
+        ("digits-honest", "8", "takes a picture, not a str"),
+        ("digits-honest", np.zeros((8, 8)), "float64: send"),
+        ("digits-honest", np.zeros((8, 8, 4), np.uint8), r"\(8, 8, 4\), uint8: send"),
+        ("digits-honest", np.zeros((9, 8), np.uint8), "9×8 pixels: send one of 8×8"),
+        ("digits-honest", np.zeros((0, 8), np.uint8), r"\(0, 8\)"),
     ],
 )
-def test_a_wrong_input_is_named(model: DemoModel, item: object, said: str) -> None:
+def test_a_wrong_input_is_named(name: str, item: object, said: str, cache: Path) -> None:
+    model = MODELS[name](cache)
     with pytest.raises(InputError, match=f"^item 1: .*{said}"):
         model.predict([inputs_for(model)[0], item])
 
