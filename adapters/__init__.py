@@ -1,6 +1,7 @@
 """Remote models as callables: a pure description of each endpoint, and the transport that speaks to it."""
 
 from adapters.base import (
+    REDACTED,
     Adapter,
     HttpRequest,
     HttpResponse,
@@ -16,26 +17,40 @@ from adapters.base import (
     Transport,
     Verdict,
 )
+from adapters.callable import CallableAdapter
 from adapters.errors import (
     AdapterError,
     MaybeBilled,
+    NotJson,
     NotSent,
     ResponseError,
     SecretMissing,
     SpecError,
     TransportError,
 )
+from adapters.http import HttpAdapter
+from adapters.registry import KINDS, endpoint_from_config
+from adapters.spec import CallableSpec, EndpointSpec
+from adapters.transport import HttpTransport, open_transport
 
 __all__ = [
+    "KINDS",
+    "REDACTED",
     "Adapter",
     "AdapterError",
+    "CallableAdapter",
+    "CallableSpec",
+    "EndpointSpec",
+    "HttpAdapter",
     "HttpRequest",
     "HttpResponse",
+    "HttpTransport",
     "Instance",
     "ItemError",
     "Limits",
     "LocalCall",
     "MaybeBilled",
+    "NotJson",
     "NotSent",
     "Prediction",
     "Price",
@@ -48,4 +63,6 @@ __all__ = [
     "Transport",
     "TransportError",
     "Verdict",
+    "endpoint_from_config",
+    "open_transport",
 ]

@@ -6,14 +6,19 @@ an answer or a failure means. Sending is the transport's job (``transport.py``),
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
+from urllib.parse import quote, quote_plus
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adapters.errors import AdapterError
+
+REDACTED: Final = "[redacted]"
 
 Scalar: TypeAlias = str | int | float | bool | None
 #: One input of a remote model: text, an (H, W, 3) or (H, W) uint8 picture, a table row by column name, or a bare row.
@@ -153,10 +158,38 @@ class Secrets:
     """Values that must never be stored, printed or logged; :meth:`redact` replaces them wherever they turn up."""
 
     values: tuple[str, ...] = field(default=(), repr=False)
+    _forms: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        forms = {form for value in self.values if value for form in _forms_of(value)}
+        # the longest first, or a secret that contains another one would leave its rest behind
+        object.__setattr__(self, "_forms", tuple(sorted(forms, key=lambda form: (-len(form), form))))
 
     def redact(self, text: str) -> str:
-        """``text`` with every secret (also URL-quoted and base64 forms of it) replaced by ``[redacted]``."""
-        for value in self.values:
-            if value:
-                text = text.replace(value, "[redacted]")
+        """``text`` with every secret (also URL-quoted, JSON-escaped and base64 forms of it) replaced by ``[redacted]``."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, REDACTED)
         return text
+
+    def redact_bytes(self, body: bytes) -> bytes:
+        """The same for an answer's body. Secrets below 8 characters are left: they are also parts of ordinary words."""
+        for form in self._forms:
+            raw = form.encode("utf-8", "surrogatepass")
+            if len(form) >= 8 and raw in body:
+                body = body.replace(raw, REDACTED.encode())
+        return body
+
+
+def _forms_of(value: str) -> set[str]:
+    raw = value.encode("utf-8", "surrogatepass")
+    forms = {value, quote(raw, safe=""), quote(raw), quote_plus(raw), json.dumps(value)[1:-1]}
+    forms.add(json.dumps(value, ensure_ascii=False)[1:-1])
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        forms |= {encode(raw).decode(), encode(raw).decode().rstrip("=")}
+        for shift in (1, 2):  # inside a longer base64 text the same bytes look different at each of three offsets
+            whole = encode(b"\0" * shift + raw)
+            first, end = -(-8 * shift // 6), 8 * (shift + len(raw)) // 6
+            forms.add(whole[first:end].decode())
+        forms.add(encode(raw)[: 8 * len(raw) // 6].decode())
+    return {form for form in forms if form == value or len(form) >= 6}

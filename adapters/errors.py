@@ -4,6 +4,7 @@
     ├── SpecError            the endpoint is described wrongly (config; exit code 2)
     ├── SecretMissing        a ${NAME} it refers to is not set (config; exit code 2)
     ├── ResponseError        an answer came, but it is not what the endpoint's description promises
+    │   └── NotJson          … because its body cannot be read as JSON; ``kind`` says how
     └── TransportError       no usable answer came
         ├── NotSent          not one byte of the request left: free to repeat
         └── MaybeBilled      it left (in part or whole) and no answer came back: the provider may have counted it
@@ -12,6 +13,8 @@ Messages are shown to users as they are: each says what was seen, where, and wha
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 
 class AdapterError(Exception):
@@ -28,6 +31,17 @@ class SecretMissing(SpecError):
 
 class ResponseError(AdapterError):
     """The endpoint answered with something its description does not promise."""
+
+
+class NotJson(ResponseError):
+    """The body of an answer cannot be read as JSON."""
+
+    #: ``cut``: it ends too early. ``number``: a number JSON does not have (NaN, Infinity). ``page``: HTML, XML or noise.
+    kind: Literal["cut", "number", "page"]
+
+    def __init__(self, message: str, *, kind: Literal["cut", "number", "page"]) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class TransportError(AdapterError):

@@ -1,0 +1,151 @@
+"""What an answer or a failure means, from its status, headers and body."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from adapters.base import HttpResponse, Verdict
+from adapters.errors import AdapterError, MaybeBilled, NotJson, NotSent, ResponseError
+from adapters.scores import Query, parse_json, truthy
+from adapters.show import excerpt, shown
+from adapters.spec import RETRY_ON, Retry
+
+Now = Callable[[], datetime]
+
+#: a longer announced pause is a used-up allowance, not a pause
+LONG_WAIT = 3600.0
+
+_BROKEN = {404, 405, 406, 410, 411, 421, 426, 501, 505}
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
+_NUMBER = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
+_PERIOD = r"(daily|monthly|per[-_ ]?day|per[-_ ]?month)"
+_SPENT = re.compile(
+    rb"insufficient_quota|billing_hard_limit|credit balance is too low|out of call volume quota", re.IGNORECASE
+)
+_LONG_PERIOD = re.compile(
+    rf"{_PERIOD}[^.]{{0,40}}(limit|quota)|(limit|quota)[^.]{{0,60}}{_PERIOD}".encode(), re.IGNORECASE
+)
+
+
+class Classifier:
+    """The verdicts of one endpoint. ``now`` is asked only for a ``Retry-After`` date in an answer that has no ``Date``."""
+
+    def __init__(self, endpoint: str, host: str, *, retry: Retry, error: str | None, now: Now | None = None) -> None:
+        self._endpoint = endpoint
+        self._host = host
+        on, never = frozenset(retry.on), frozenset(retry.never)
+        self._extra = on - frozenset(RETRY_ON)  # added by the config: this beats the built-in meaning of a status
+        self._never = never if "never" in retry.model_fields_set else never - on
+        self._again = on - self._never
+        self._error = Query(error) if error else None
+        self._when = Query(retry.when) if retry.when else None
+        self._now = now
+
+    def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
+        """The verdict on an answer, or on why there is none."""
+        if isinstance(outcome, HttpResponse):
+            return self._success(outcome) if 200 <= outcome.status < 300 else self._failure(outcome)
+        reason = str(outcome)
+        if isinstance(outcome, NotSent):
+            return Verdict("retry", reason)
+        if isinstance(outcome, MaybeBilled):
+            return Verdict("retry", reason, maybe_billed=True)
+        if isinstance(outcome, NotJson) and outcome.kind == "cut":
+            return Verdict("retry", reason, maybe_billed=True)
+        if isinstance(outcome, ResponseError):
+            return Verdict("broken", reason)
+        return Verdict("reject", reason)
+
+    def _success(self, response: HttpResponse) -> Verdict:
+        if _PAGE.match(response.body):
+            return Verdict("broken", f"{self._start(response)} with a page instead of JSON: {excerpt(response.body)}")
+        if self._error is None:
+            return Verdict("ok")
+        try:
+            found = self._error(parse_json(response.body, self._endpoint))
+        except ResponseError:
+            return Verdict("ok")  # reading the scores will say what is wrong
+        if not truthy(found):
+            return Verdict("ok")
+        reason = f"{self._start(response)} that reports an error ({self._error.path}): {shown(found)}"
+        if self._asks_again(response):
+            return Verdict("retry", reason, after=retry_after(response, self._now), throttled=True)
+        return Verdict("reject", reason)
+
+    def _failure(self, response: HttpResponse) -> Verdict:
+        status = response.status
+        reason = f"{self._start(response)}: {excerpt(response.body)}"
+        after = retry_after(response, self._now)
+        if self._asks_again(response):
+            return Verdict("retry", reason, after=after, throttled=True)
+        if status in self._extra and status in self._again:
+            return Verdict("retry", reason, after=after, throttled=after is not None)
+        if status == 402 or (status in (403, 429) and _quota_spent(response, after)):
+            return Verdict("quota", f"the allowance is used up, {reason}", after=after)
+        if status in (401, 403, 407):
+            return Verdict("auth", f"the credentials are refused, {reason}")
+        if 300 <= status < 400:
+            to = shown(response.header("location") or "nowhere")
+            return Verdict(
+                "broken", f"{self._start(response)}, a redirect to {to}, which is not followed: set url to it"
+            )
+        if status in _BROKEN or status < 200:
+            return Verdict("broken", f"{reason}; are url and method right?")
+        if status in self._again or (status > 505 and status not in self._never):
+            throttled = status == 429 or (status in (503, 529) and after is not None)
+            return Verdict("retry", reason, after=after, throttled=throttled)
+        return Verdict("reject", reason)
+
+    def _start(self, response: HttpResponse) -> str:
+        return f"endpoint {self._endpoint!r}: HTTP {response.status} from {self._host}"
+
+    def _asks_again(self, response: HttpResponse) -> bool:
+        if self._when is None:
+            return False
+        try:
+            return truthy(self._when(parse_json(response.body, self._endpoint)))
+        except ResponseError:
+            return False
+
+
+def retry_after(response: HttpResponse, now: Now | None = None) -> float | None:
+    """Seconds the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or HTTP date), else ``None``.
+
+    A date is taken relative to the answer's own ``Date``, so that a wrong clock on either side does not matter.
+    """
+    milliseconds = (response.header("retry-after-ms") or "").strip()
+    if _NUMBER.fullmatch(milliseconds):
+        return float(milliseconds) / 1000
+    text = (response.header("retry-after") or "").strip()
+    if _NUMBER.fullmatch(text):
+        return float(text)
+    until = _http_date(text)
+    if until is None:
+        return None
+    start = _http_date(response.header("date") or "")
+    if start is None and now is not None:
+        start = now()
+    return None if start is None else max(0.0, math.ceil((until - start).total_seconds()))
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def _quota_spent(response: HttpResponse, after: float | None) -> bool:
+    beginning = response.body[:4096]
+    if _SPENT.search(beginning):
+        return True
+    if response.status != 429:
+        return False
+    if after is not None:
+        return after >= LONG_WAIT
+    return bool(_LONG_PERIOD.search(beginning))

@@ -1,0 +1,126 @@
+"""The adapter of a declarative endpoint: a request tree in, scores out, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from adapters.auth import full_url, secret_names
+from adapters.base import HttpRequest, HttpResponse, Instance, ItemError, Prediction, Verdict
+from adapters.classify import Classifier, Now
+from adapters.errors import AdapterError, SpecError
+from adapters.multipart import Multipart
+from adapters.scores import VERSION, LabelSpace, ScoreReader
+from adapters.spec import EndpointSpec
+from adapters.template import Binary, Template, as_body, dump_json
+
+
+class HttpAdapter:
+    """An :class:`~adapters.base.Adapter` for any model that takes a request and answers in JSON.
+
+    ``now`` gives an aware datetime; it is asked only to read a ``Retry-After`` date in an answer without a ``Date``.
+    Raises :class:`SpecError` if the request tree of ``spec`` is wrong.
+    """
+
+    def __init__(self, name: str, spec: EndpointSpec, *, now: Now | None = None) -> None:
+        self.name = name
+        self.spec = spec
+        self.limits = spec.limits.limits()
+        self.price = spec.price.price()
+        self.max_batch = spec.batch.max_items
+        self.labels = spec.labels
+        self.url = full_url(spec)
+        self.secret_names = secret_names(spec)
+        self.identity = _identity(spec)
+        self.parser = _parser(spec)
+        self._kind, self._template = _request_template(f"endpoints.{name}", spec)
+        self._headers = tuple((key.lower(), value) for key, value in spec.headers.items())
+        self._reader = ScoreReader(
+            name,
+            scores=spec.scores,
+            items=spec.rows,
+            space=LabelSpace(spec.labels, spec.missing, spec.below),
+        )
+        host = urlsplit(spec.url).netloc
+        self._classifier = Classifier(name, host, retry=spec.retry, error=spec.error, now=now)
+
+    def request(self, batch: Sequence[Instance]) -> HttpRequest:
+        if not 1 <= len(batch) <= self.max_batch:
+            raise SpecError(
+                f"endpoint {self.name!r}: {len(batch)} inputs in one request, batch allows 1 to {self.max_batch}"
+            )
+        body = self._body(batch)
+        headers = self._headers
+        if all(name != "content-type" for name, _ in headers):
+            headers = (("content-type", body.media_type), *headers)
+        if all(name != "accept" for name, _ in headers):
+            headers = (*headers, ("accept", "application/json"))
+        return HttpRequest(self.spec.method, self.url, headers, body.content)
+
+    def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
+        return self._reader.read(response.body, n)
+
+    def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
+        return self._classifier.classify(outcome)
+
+    def _body(self, batch: Sequence[Instance]) -> Binary:
+        where = f"endpoints.{self.name}.{self._kind}"
+        value = self._template.render(batch)
+        if self._kind == "json":
+            return Binary(dump_json(value, where).encode(), "application/json")
+        return as_body(value, where)
+
+
+def _request_template(where: str, spec: EndpointSpec) -> tuple[str, Template | Multipart]:
+    """The parsed request, checked to carry the input and as many inputs as ``batch`` says."""
+    kind: str
+    template: Template | Multipart
+    if spec.multipart is not None:
+        kind, template = "multipart", Multipart(spec.multipart, f"{where}.multipart")
+    else:
+        kind = "json" if spec.body is None else "body"
+        template = Template(spec.json_body if spec.body is None else spec.body, f"{where}.{kind}")
+    if not template.uses_input:
+        raise SpecError(f"{where}.{kind}: no {{{{ x }}}} anywhere, so every input would send the same request")
+    if spec.batch.max_items > 1 and not template.each:
+        raise SpecError(
+            f"{where}.batch: {spec.batch.max_items} inputs in one request need a list with {{$each: …}} in {kind}"
+        )
+    return kind, template
+
+
+def _identity(spec: EndpointSpec) -> str:
+    """Canonical JSON of all that shapes a request; references stay references, so it holds no secret."""
+    request: Any = {"multipart": spec.multipart} if spec.multipart is not None else {"json": spec.json_body}
+    if spec.body is not None:
+        request = {"body": spec.body}
+    headers = sorted((name.lower(), value) for name, value in spec.headers.items())
+    return _canonical(
+        {
+            "adapter": "http",
+            "url": spec.url,
+            "method": spec.method,
+            "query": list(spec.query.items()),
+            "headers": headers,
+            "request": request,
+            "model": spec.model,
+        }
+    )
+
+
+def _parser(spec: EndpointSpec) -> str:
+    """SHA-256 of the rules that read an answer."""
+    rules = spec.model_dump(mode="json", include={"scores", "labels", "missing", "below", "error"})
+    rules["items"] = spec.rows.model_dump(mode="json") if spec.rows else None
+    return hashlib.sha256(_canonical({"version": VERSION, **rules}).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)

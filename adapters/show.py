@@ -1,0 +1,28 @@
+"""Foreign text in our messages: quoted, cut, and with control characters escaped so that it cannot act on a terminal."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+
+def _shortener() -> reprlib.Repr:
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = 80
+    short.maxlevel = 3
+    short.maxdict = short.maxlist = 5
+    return short
+
+
+_SHORT = _shortener()
+
+
+def shown(value: Any) -> str:
+    """``value`` (parsed JSON) as one short line of printable characters."""
+    return _SHORT.repr(value)
+
+
+def excerpt(body: bytes, limit: int = 200) -> str:
+    """The first ``limit`` bytes of ``body`` as one quoted line of printable characters."""
+    text = body[:limit].decode("utf-8", "replace")
+    return repr(text) + ("…" if len(body) > limit else "")

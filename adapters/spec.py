@@ -1,0 +1,474 @@
+"""The declarative endpoint: what may stand under ``endpoints.<name>`` of the config, and nothing else.
+
+The models only check and normalise; :mod:`adapters.http` and :mod:`adapters.callable` turn them into adapters.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+from adapters.base import Limits, Price
+from adapters.errors import SpecError
+
+REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+RETRY_ON = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+RETRY_NEVER = (400, 401, 403, 404, 405, 413, 415, 422)
+
+_PERIODS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
+_PERIODS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+#: set by the transport from the request itself
+_OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"}
+_SECRET_HEADERS = {
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "x-api-key",
+    "api-key",
+    "ocp-apim-subscription-key",
+}
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """``, did you mean 'x'?`` for the entry of ``known`` that looks most like ``word``, else the list of them."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
+
+
+def _fault(message: str) -> PydanticCustomError:
+    return PydanticCustomError("spec", message)
+
+
+def _check_path(text: str) -> str:
+    try:
+        jmespath.compile(text)
+    except (JMESPathError, ValueError, IndexError) as error:
+        reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
+        raise _fault(f"not a JMESPath expression: {text!r} ({reason})") from None
+    return text
+
+
+def _check_plain(text: str) -> str:
+    if not text.isprintable():
+        raise _fault("holds a line break or another control character")
+    return text
+
+
+def _check_secret(text: str) -> str:
+    _check_references(text)
+    if not REFERENCE.search(text):
+        raise _fault("a secret is never written into the config: write ${NAME} and set NAME in the environment")
+    return text
+
+
+def _check_references(text: str) -> str:
+    _check_plain(text)
+    _no_template(text)
+    if "${" in REFERENCE.sub("", text):
+        raise _fault("not a reference: write ${NAME} with letters, digits and underscores")
+    return text
+
+
+def _no_template(text: str) -> str:
+    if "{{" in text:
+        raise _fault("is fixed: an input may only enter json, multipart or body, not {{ … }} here")
+    return text
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _as_label(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise _fault(f"label {value} is a truth value, not text: put it in quotes")
+    return _as_text(value)
+
+
+JmesPath = Annotated[str, AfterValidator(_check_path)]
+SecretText = Annotated[str, AfterValidator(_check_secret)]
+ReferenceText = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_references)]
+PlainText = Annotated[str, AfterValidator(_check_plain), AfterValidator(_no_template)]
+Label = Annotated[str, BeforeValidator(_as_label)]
+Status = Annotated[int, Field(ge=300, le=599)]
+Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """A part of the config that names the nearest known key for one it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            known = [field.alias or name for name, field in cls.model_fields.items()]
+            for key in data:
+                if key not in known:
+                    raise _fault(f"unknown key {str(key)!r}{nearest(str(key), known)}")
+        return data
+
+
+class At(Strict):
+    """Where a value is: a JMESPath, or ``{at: …, scale: …}``."""
+
+    at: JmesPath = "@"
+    scale: Scale = 1.0  #: the score is the number times this (0.01 for percent)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"at": data} if isinstance(data, str) else data
+
+
+class Value(At):
+    """One number per input (a regression), under the name ``label``."""
+
+    label: Label = "value"
+
+
+class Pairs(Strict):
+    """A list of objects, each with a label and a score."""
+
+    at: JmesPath
+    label: JmesPath = "label"
+    score: JmesPath = "score"
+    scale: Scale = 1.0
+
+
+class Scores(Strict):
+    """Where the scores of one input are: exactly one of the four shapes."""
+
+    map: At | None = None  #: an object {label: score}
+    pairs: Pairs | None = None
+    vector: At | None = None  #: a list of scores in the order of ``labels``
+    value: Value | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Scores:
+        _exactly_one(self, ("map", "pairs", "vector", "value"))
+        return self
+
+
+class ItemErrors(Strict):
+    """A list beside the items that holds the refused ones (``ErrorList`` of some batch APIs)."""
+
+    at: JmesPath
+    index: JmesPath
+    message: JmesPath = "@"
+
+
+class Items(Strict):
+    """Where the rows of a batch answer are, and how a row says which input it belongs to."""
+
+    at: JmesPath = "@"
+    index: JmesPath | None = None  #: in a row: position of its input, from 0
+    id: JmesPath | None = None  #: in a row: the text of ``{{ i }}`` that was sent as its id
+    error: JmesPath | None = None  #: in a row: truthy if this input was refused
+    errors: ItemErrors | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"at": data} if isinstance(data, str) else data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Items:
+        if self.index is not None and self.id is not None:
+            raise _fault("index and id exclude each other")
+        if self.errors is not None and self.index is None and self.id is None:
+            raise _fault("errors needs index or id, or the order of the rows would be a guess")
+        return self
+
+
+class NameValue(Strict):
+    """A named secret."""
+
+    name: Annotated[str, Field(pattern=r"^[^\s{}$:=&?#]+$")]
+    value: SecretText
+
+
+class Basic(Strict):
+    """User name and password."""
+
+    username: ReferenceText
+    password: SecretText
+
+
+class Auth(Strict):
+    """How the endpoint knows us: ``none`` or exactly one of the four."""
+
+    bearer: SecretText | None = None
+    header: NameValue | None = None
+    query: NameValue | None = None
+    basic: Basic | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        if data in (None, "none"):
+            return {}
+        if isinstance(data, str):
+            raise _fault("write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}")
+        if isinstance(data, Mapping):
+            data = dict(data)
+            for place in ("header", "query"):
+                if isinstance(data.get(place), str):
+                    data[place] = {"name": data[place], "value": data.pop("value", None)}
+        return data
+
+    @model_validator(mode="after")
+    def _one(self) -> Auth:
+        if self.model_fields_set:
+            _exactly_one(self, ("bearer", "header", "query", "basic"))
+        return self
+
+
+class Rate(Strict):
+    """Requests per period; written ``5/s``, ``300/min``, ``10000/day`` or a number per second."""
+
+    requests: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    period: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        if isinstance(data, int | float) and not isinstance(data, bool):
+            return {"requests": data}
+        if isinstance(data, str):
+            found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*", data)
+            if not found or found[2] not in _PERIODS:
+                raise _fault(f"not a rate: {data!r}; write 5/s, 300/min, 1000/h, 10000/day or a number per second")
+            return {"requests": float(found[1]), "period": _PERIODS[found[2]]}
+        return data
+
+
+class LimitsSpec(Strict):
+    """What the endpoint allows."""
+
+    rate: Rate | None = None
+    concurrency: Annotated[int, Field(ge=1)] | None = None
+    timeout: Annotated[float, Field(gt=0, le=86400)] = 60.0
+    max_response_bytes: Annotated[int, Field(ge=1)] = 32 * 2**20
+
+    def limits(self) -> Limits:
+        rate = self.rate
+        return Limits(
+            rate=rate.requests if rate else None,
+            period=rate.period if rate else 1.0,
+            concurrency=self.concurrency,
+            timeout=self.timeout,
+            max_response_bytes=self.max_response_bytes,
+        )
+
+
+Amount = Annotated[Decimal, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class PriceSpec(Strict):
+    """What the provider charges; parts of a micro-unit are rounded up, so that a budget is never exceeded."""
+
+    request: Amount = Decimal(0)
+    item: Amount = Decimal(0)
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+
+    def price(self) -> Price:
+        return Price(request_micro=_micro(self.request), item_micro=_micro(self.item), currency=self.currency)
+
+
+class Batch(Strict):
+    """How many inputs one request may carry."""
+
+    max_items: Annotated[int, Field(ge=1, le=100_000)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"max_items": data} if isinstance(data, int) and not isinstance(data, bool) else data
+
+
+class Retry(Strict):
+    """Statuses that are tried again, statuses that never are, and a condition on the body of a failure."""
+
+    on: tuple[Status, ...] = RETRY_ON
+    never: tuple[Status, ...] = RETRY_NEVER
+    when: JmesPath | None = None  #: truthy: tried again whatever the status (throttling reported as 400)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_on(cls, data: Any) -> Any:
+        """YAML 1.1 reads a bare ``on`` as true."""
+        if isinstance(data, Mapping) and True in data and "on" not in data:
+            return {"on" if key is True else key: value for key, value in data.items()}
+        return data
+
+    @model_validator(mode="after")
+    def _apart(self) -> Retry:
+        both = sorted(set(self.on) & set(self.never)) if {"on", "never"} <= self.model_fields_set else []
+        if both:
+            raise _fault(f"{', '.join(map(str, both))} stands in both on and never")
+        return self
+
+
+class Common(Strict):
+    """What every kind of endpoint has."""
+
+    adapter: str = "http"
+    limits: LimitsSpec = LimitsSpec()
+    price: PriceSpec = PriceSpec()
+    batch: Batch = Batch()
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _unique(self) -> Common:
+        twice = sorted({label for label in self.labels or () if (self.labels or ()).count(label) > 1})
+        if twice:
+            raise _fault(f"label {twice[0]!r} is listed twice in labels")
+        return self
+
+
+class CallableSpec(Common):
+    """``adapter: callable``: a Python function in this process."""
+
+    function: Annotated[str, Field(pattern=r"^[^:]+:[A-Za-z_][\w.]*$")]
+    version: Label = ""
+    batch: Batch = Batch(max_items=32)
+
+
+class EndpointSpec(Common):
+    """``adapter: http``: any model that takes a request and answers in JSON."""
+
+    url: str
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    query: Mapping[PlainText, ReferenceText] = {}
+    headers: Mapping[str, ReferenceText] = {}
+    auth: Auth = Auth()
+    json_body: Any = Field(default=None, alias="json")
+    multipart: Mapping[PlainText, Any] | None = None
+    body: str | None = None
+    model: Label | None = None
+    items: Items | None = None  #: default: the answer itself is the list of rows if ``batch`` is above 1
+    scores: Scores
+    missing: Literal["censored", 0] | None = None
+    below: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    error: JmesPath | None = None
+    retry: Retry = Retry()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hoist(cls, data: Any) -> Any:
+        """Let ``labels`` stand in ``vector`` and ``missing``, ``below`` in ``pairs`` and ``map``, where one looks for them."""
+        scores = data.get("scores") if isinstance(data, Mapping) else None
+        if not isinstance(scores, Mapping):
+            return data
+        data, scores = dict(data), dict(scores)
+        for kind, keys in {"vector": ("labels",), "pairs": ("missing", "below"), "map": ("missing", "below")}.items():
+            part: Any = scores.get(kind)
+            if not isinstance(part, Mapping):
+                continue
+            for key in keys:
+                if key in part and key in data:
+                    raise _fault(f"{key} is given twice: beside scores and in scores.{kind}")
+                if key in part:
+                    data[key] = part[key]
+            scores[kind] = {key: value for key, value in part.items() if key not in keys}
+        return data | {"scores": scores}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EndpointSpec:
+        _exactly_one(self, ("json_body", "multipart", "body"))
+        _check_url(self.url)
+        _check_headers(self.headers)
+        if self.missing is not None and self.scores.map is None and self.scores.pairs is None:
+            raise _fault("missing only makes sense with scores.map or scores.pairs")
+        if self.below is not None and self.missing != "censored":
+            raise _fault("below is the provider's cut-off and needs missing: censored")
+        if self.scores.value is not None and self.labels is not None:
+            raise _fault("labels does not go with scores.value; name the one output with scores: {value: {at, label}}")
+        return self
+
+    @property
+    def rows(self) -> Items | None:
+        """``items`` with its default; ``None``: the whole answer is about the one input."""
+        return self.items or (Items() if self.batch.max_items > 1 else None)
+
+
+Spec = TypeVar("Spec", bound=Strict)
+
+
+def parse_spec(kind: type[Spec], name: str, config: Mapping[str, Any]) -> Spec:
+    """``config`` checked as a ``kind``. Raises :class:`SpecError`, one line that starts with the path of the key."""
+    try:
+        return kind.model_validate(dict(config))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise SpecError(f"{_where(name, first['loc'])}: {_plain_message(first)}") from None
+
+
+def _where(name: str, loc: Sequence[int | str]) -> str:
+    keys = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc if part != "[key]")
+    return f"endpoints.{name}" + "".join(keys)
+
+
+def _plain_message(error: Any) -> str:
+    if error["type"] == "missing":
+        return "this key is required"
+    message: str = error["msg"]
+    return message[0].lower() + message[1:]
+
+
+def _exactly_one(spec: Strict, names: tuple[str, ...]) -> None:
+    aliases = {name: type(spec).model_fields[name].alias or name for name in names}
+    given = [aliases[name] for name in names if name in spec.model_fields_set]
+    if len(given) != 1:
+        seen = f"got {' and '.join(given)}" if given else "got none"
+        raise _fault(f"exactly one of {', '.join(aliases.values())} is needed, {seen}")
+
+
+def _check_url(url: str) -> None:
+    _check_plain(url)
+    if "${" in url or "{{" in url:
+        raise _fault("url is fixed: secrets go into auth, inputs into json, multipart or body")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise _fault(f"url is not a URL: {url!r} ({error})") from None
+    if parts.scheme not in ("http", "https") or not host or " " in url or "\\" in url:
+        raise _fault(f"url must look like https://host/path, got {url!r}")
+    if "@" in parts.netloc:
+        raise _fault("url holds a user name or password: use auth: {basic: {username: …, password: ${NAME}}}")
+    if parts.fragment:
+        raise _fault("url has a #fragment, which is never sent: remove it")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    seen: set[str] = set()
+    for name, value in headers.items():
+        lower = name.lower()
+        if not _TOKEN.fullmatch(name):
+            raise _fault(f"headers: {name!r} is not a header name")
+        if lower in seen:
+            raise _fault(f"headers: {name!r} is given twice")
+        if lower in _OWN_HEADERS:
+            raise _fault(f"headers: {name!r} is set for you and cannot be given")
+        if not value.isascii():
+            raise _fault(f"headers: the value of {name!r} is not ASCII")
+        if lower in _SECRET_HEADERS and not REFERENCE.search(value):
+            raise _fault(f"headers: {name!r} carries a secret: use auth, or write ${{NAME}} as its value")
+        seen.add(lower)
+
+
+def _micro(amount: Decimal) -> int:
+    return int((amount * 1_000_000).to_integral_value(rounding=ROUND_CEILING))
