@@ -1,1 +1,26 @@
-"""TBD."""
+"""Maskers: an input cut into switchable features, and rendered with any of them switched off."""
+
+from probe.maskers.alterations import AlterationMasker, LexiconLike, Range, SubstituteLike, SubstitutionMasker
+from probe.maskers.base import Feature, Kind, Masker
+from probe.maskers.factory import View, build_masker, known_settings
+from probe.maskers.image import GridMasker, SuperpixelMasker
+from probe.maskers.tabular import TabularMasker
+from probe.maskers.text import TextMasker
+
+__all__ = [
+    "AlterationMasker",
+    "Feature",
+    "GridMasker",
+    "Kind",
+    "LexiconLike",
+    "Masker",
+    "Range",
+    "SubstituteLike",
+    "SubstitutionMasker",
+    "SuperpixelMasker",
+    "TabularMasker",
+    "TextMasker",
+    "View",
+    "build_masker",
+    "known_settings",
+]
