@@ -162,6 +162,8 @@ class DemoServer:
             response = refusal(refused)
         except web.HTTPException as error:
             response = refusal(from_aiohttp(error))
+        except (ConnectionError, web.RequestPayloadError):
+            pass  # the client went away in the middle: there is nobody to answer
         except Exception:  # noqa: BLE001  a model's own failure is an answer too, and shown on stderr
             traceback.print_exc()
             response = refusal(Refused(500, "the model failed; see the server's standard error"))
