@@ -37,7 +37,7 @@ class Alteration:
         return ask_single_changes(self.name, features, table, budget)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
-        """Raises :class:`ValueError` if an altered value was not evaluated."""
+        """An altered value without an answer has the value NaN and is left out of its curve."""
         seen = single_changes(self.name, features, table)
         curves = _curves(features, seen)
         effects = {
@@ -60,7 +60,8 @@ class Alteration:
 def _curves(features: tuple[Feature, ...], seen: SingleChanges) -> dict[str, dict[str, list[Any]]]:
     points: dict[str, list[tuple[Any, float]]] = {}
     for feature, score in zip(features, seen.scores, strict=True):
-        points.setdefault(feature.group or feature.name, []).append((feature.change.get("value"), float(score)))
+        if not np.isnan(score):
+            points.setdefault(feature.group or feature.name, []).append((feature.change.get("value"), float(score)))
     curves = {}
     for column, curve in points.items():
         if all(isinstance(value, int | float) for value, _ in curve):

@@ -70,8 +70,8 @@ class Explanation:
     """Per-feature attributions of one output, and what is needed to trust them.
 
     ``values``, ``std_errors``: (n,), in score units; a standard error is NaN where the method gives none and 0 where the
-    value is exact. ``base_value``: the score with every feature replaced (NaN if the method does not ask it).
-    ``full_value``: the score of the instance as it is.
+    value is exact. A value is NaN where no answer says anything about the feature. ``base_value``: the score with every
+    feature replaced (NaN if the method does not ask it). ``full_value``: the score of the instance as it is.
     """
 
     method: str
@@ -81,7 +81,8 @@ class Explanation:
     full_value: float
     evaluations: int
     exact: bool = False
-    #: figures by name: ``r2`` (weighted, in sample), ``r2_held_out``, ``efficiency_gap``, ``half_split_spread``, …
+    #: figures by name: ``r2`` (weighted, in sample), ``r2_held_out``, ``efficiency_gap``, ``half_split_spread``,
+    #: ``noise_share``, ``dof`` (degrees of freedom of the standard errors, for Student's t; none: normal)
     trust: Mapping[str, float] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     #: JSON-ready further readings by method: alteration curves, tested substitutes, …

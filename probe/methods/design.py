@@ -97,16 +97,17 @@ def paired_design(
 
     ``masses`` (n + 1,) says how much each size matters; a pair counts for both of its sizes. Layers whose share covers
     them are enumerated; in the others features are dealt from shuffled decks, so that each appears about equally often.
-    Pairs come in random order (a design cut short is a smaller one of the same kind), both members side by side. With an
-    odd number of rows left, one is not used. ``budget ≥ 2ⁿ`` gives all coalitions.
+    Pairs come in random order (a design cut short is a smaller one of the same kind), both members side by side; pairs that
+    ``known`` has half of are completed first. With an odd number of rows left, one is not used. ``budget ≥ 2ⁿ`` gives all
+    coalitions.
     """
     known = np.zeros((0, n), dtype=bool) if known is None else known
     if n <= _ENUMERABLE and budget >= 2**n:
         return without_known(enumerate_all(n), known)
     first = without_known(ends(n), known)
     room = budget - len(known) - len(first)
-    if room < 0:
-        raise ValueError(f"no room for the empty and the full coalition in a budget of {budget}")
+    if room <= 0:
+        return first[: max(0, budget - len(known))]
     known = np.vstack([known, first])
     halved = without_known(~known, known)[:room]  # members whose pair is still to be completed
     known = np.vstack([known, halved])

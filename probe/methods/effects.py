@@ -10,7 +10,7 @@ import numpy as np
 from probe.maskers.base import Feature
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Finding, Floats
 from probe.methods.design import find_rows, leave_one_out, without_known
-from probe.methods.findings import constant, noise_share, noisy, saturated
+from probe.methods.findings import constant, noise_share, noisy, saturated, unanswered
 
 
 def check_features(method: str, features: tuple[Feature, ...], table: CoalitionTable) -> int:
@@ -45,8 +45,8 @@ def base_value(table: CoalitionTable) -> tuple[float, float]:
 class SingleChanges:
     """Scores without each feature, and what that took away.
 
-    ``scores``, ``changes`` = full − scores, ``std_errors``: (n,). The errors come from repeats and are NaN where every value
-    was asked once, because one look cannot tell how much the endpoint varies.
+    ``scores``, ``changes`` = full − scores, ``std_errors``: (n,), NaN where the change has no answer. The errors come from
+    repeats and are NaN where every value was asked once, because one look cannot tell how much the endpoint varies.
     """
 
     full: float
@@ -68,21 +68,17 @@ def ask_single_changes(method: str, features: tuple[Feature, ...], table: Coalit
 
 
 def single_changes(method: str, features: tuple[Feature, ...], table: CoalitionTable) -> SingleChanges:
-    """Read the leave-one-out rows off ``table``. Raises :class:`ValueError` naming what is missing."""
+    """Read the leave-one-out rows off ``table``. Raises :class:`ValueError` if the full one or all others are missing."""
     n = check_features(method, features, table)
     full, full_noise = full_value(method, table)
     base, _ = base_value(table)
     rows = find_rows(table.coalitions, ~np.eye(n, dtype=bool))
-    missing = [feature.name for feature, row in zip(features, rows, strict=True) if row < 0]
-    if missing:
-        names = ", ".join(repr(name) for name in missing[:3]) + (", …" if len(missing) > 3 else "")
-        raise ValueError(
-            f"{method}: {len(missing)} of {n} single changes were not evaluated ({names}); raise the budget"
-        )
-    scores = table.values[rows]
-    variance = full_noise + table.noise[rows]
+    known = rows >= 0
+    if not known.any():
+        raise ValueError(f"{method}: none of the {n} single changes has an answer; raise the budget")
+    scores = np.where(known, table.values[rows], np.nan)
+    variance = np.where(known, full_noise + table.noise[rows], 0.0)
     changes = full - scores
-    found = constant(table) or saturated(full, changes, base)
     share = noise_share(table)
     return SingleChanges(
         full=full,
@@ -91,5 +87,9 @@ def single_changes(method: str, features: tuple[Feature, ...], table: CoalitionT
         changes=changes,
         std_errors=np.where(variance > 0, np.sqrt(variance), np.nan),
         trust={} if math.isnan(share) else {"noise_share": share},
-        findings=(*found, *noisy(table)),
+        findings=(
+            *unanswered([feature.name for feature, has in zip(features, known, strict=True) if not has], n),
+            *(constant(table) or saturated(full, changes[known], base)),
+            *noisy(table),
+        ),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -61,6 +61,11 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "the evaluations do not determine every feature",
             "There are fewer independent combinations than features. The values shown are the smallest that agree with "
             "the answers, and have no intervals. Go on with a larger budget; what is paid for is kept.",
+        ),
+        "P208": FindingText(
+            "some changes have no answer",
+            "The endpoint refused or never answered some of the altered inputs, so nothing is known of these features; the "
+            "others are not affected. See what was refused, change the background or substitute, or run again.",
         ),
     }
 )
@@ -178,6 +183,18 @@ def undetermined(independent: int, needed: int) -> list[Finding]:
         Finding(
             "P207",
             f"the evaluations determine {independent} of {needed} independent values: no intervals; raise the budget",
+        )
+    ]
+
+
+def unanswered(names: Sequence[str], of: int) -> list[Finding]:
+    """P208 if the changes called ``names`` are without an answer."""
+    if not names:
+        return []
+    listed = ", ".join(repr(name) for name in names[:3]) + (", …" if len(names) > 3 else "")
+    return [
+        Finding(
+            "P208", f"{len(names)} of {of} changes have no answer ({listed}): they have no value; run again to ask them"
         )
     ]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Finding, Floats, View
-from probe.methods.design import Ints, enumerate_all, kernel_masses, singles_first_design, without_known
+from probe.methods.design import Ints, enumerate_all, kernel_masses, layers_of, singles_first_design, without_known
 from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.exact import exact_shapley, is_complete
 from probe.methods.findings import (
@@ -24,7 +24,7 @@ from probe.methods.findings import (
     undetermined,
     unstable,
 )
-from probe.methods.regression import Fit, fit, halves, layers_of, pair_partners, r_squared, row_weights, spread
+from probe.methods.regression import Fit, fit, halves, pair_partners, r_squared, row_weights, spread
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Occlusion:
         return ask_single_changes(self.name, features, table, budget)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
-        """Raises :class:`ValueError` if a leave-one-out row is missing."""
+        """A feature whose row has no answer has the value NaN."""
         seen = single_changes(self.name, features, table)
         return Explanation(
             method=self.name,

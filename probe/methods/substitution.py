@@ -41,7 +41,7 @@ class Substitution:
         return ask_single_changes(self.name, features, table, budget)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
-        """Raises :class:`ValueError` if a substitution was not evaluated."""
+        """A substitution without an answer has the value NaN and is left out of the details."""
         seen = single_changes(self.name, features, table)
         tested = _tested(features, seen)
         words = _words(tested)
@@ -76,6 +76,7 @@ def _tested(features: tuple[Feature, ...], seen: SingleChanges) -> list[dict[str
             "change": float(change),
         }
         for feature, score, change in zip(features, seen.scores, seen.changes, strict=True)
+        if not np.isnan(change)
     ]
 
 

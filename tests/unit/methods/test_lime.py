@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LinearRegression
+
+from probe.analysis.intervals import half_widths
+from probe.methods import BudgetTooSmall, CoalitionTable
+from probe.methods.design import enumerate_all, leave_one_out
+from probe.methods.lime import Lime
+from tests.unit.methods.games import (
+    Floats,
+    Game,
+    additive_game,
+    network_game,
+    or_game,
+    play,
+    sigmoid_game,
+    tiles,
+    words,
+)
+
+
+def limit(game: Game, n: int, *, law: str, width: float = 0.25) -> LinearRegression:
+    """lime's regression over its whole distribution, written out from its definition."""
+    rows = enumerate_all(n)
+    sizes = rows.sum(axis=1)
+    if law == "coin":
+        probability = np.full(len(rows), 0.5**n) * 0.999
+        probability[1] += 0.001
+    else:
+        probability = 0.9998 / n / scipy.special.comb(n, sizes)
+        probability[1] = 0.0002
+    cosine = np.where(sizes > 0, sizes / np.sqrt(np.maximum(sizes, 1) * n), 0.0)
+    kernel = np.sqrt(np.exp(-((1 - cosine) ** 2) / width**2))
+    return LinearRegression().fit(rows, game(rows), sample_weight=probability * kernel)
+
+
+@pytest.mark.parametrize("law", ["coin", "uniform"])
+@pytest.mark.parametrize("width", [0.25, 0.7])
+def test_all_coalitions_give_limes_limit(law: Any, width: float) -> None:
+    n = 7
+    game = sigmoid_game(n, np.random.default_rng(0))
+    _, explanation = play(Lime(law=law, kernel_width=width), game, tiles(n), 2**n)
+    model = limit(game, n, law=law, width=width)
+    assert explanation.values == pytest.approx(model.coef_, abs=1e-10)
+    assert explanation.base_value == pytest.approx(model.intercept_, abs=1e-10)
+    assert explanation.exact
+    assert explanation.std_errors.max() == 0
+
+
+@settings(deadline=None, max_examples=40)
+@given(n=st.integers(1, 25), per_feature=st.floats(2, 10), seed=st.integers(0, 2**32 - 1))
+def test_a_linear_function_is_recovered(n: int, per_feature: float, seed: int) -> None:
+    weights = np.random.default_rng(seed).normal(size=n)
+    _, explanation = play(Lime(), additive_game(weights), words(n), int(per_feature * n) + 2, seed=seed)
+    assert explanation.values == pytest.approx(weights, abs=1e-8)
+    assert explanation.base_value == pytest.approx(0.25, abs=1e-8)
+    assert explanation.trust.get("r2_held_out", 1.0) == pytest.approx(1, abs=1e-9)
+
+
+def test_lime_itself_tends_to_the_same_limit() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from lime.lime_text import LimeTextExplainer
+
+        n = 6
+        text = " ".join(f"w{i}" for i in range(n))
+        game = sigmoid_game(n, np.random.default_rng(3))
+
+        def predict(texts: list[str]) -> Floats:
+            rows = np.array([[f"w{i}" in one.split() for i in range(n)] for one in texts])
+            return np.column_stack([1 - game(rows), game(rows)])
+
+        explained = LimeTextExplainer(kernel_width=25, random_state=0).explain_instance(
+            text, predict, num_features=n, num_samples=20_000, model_regressor=LinearRegression()
+        )
+    theirs = np.array([value for _, value in sorted(explained.as_map()[1])])
+    _, ours = play(Lime(), game, words(n), 2**n)
+    assert ours.values == pytest.approx(theirs, abs=0.01)
+
+
+def test_the_law_follows_the_features() -> None:
+    game = network_game(6, np.random.default_rng(0))
+    for features, law in ((words(6), "uniform"), (tiles(6), "coin")):
+        _, explanation = play(Lime(), game, features, 64)
+        assert explanation.details["law"] == law
+        assert explanation.values == pytest.approx(limit(game, 6, law=law).coef_, abs=1e-10)
+
+
+@pytest.mark.parametrize("make", [network_game, sigmoid_game, or_game])
+@pytest.mark.parametrize("law", ["coin", "uniform"])
+def test_samples_estimate_the_limit_within_their_intervals(make: Any, law: Any) -> None:
+    n, hits, errors, gaps = 12, [], [], []
+    for seed in range(20):
+        game = make(n, np.random.default_rng(seed))
+        model = limit(game, n, law=law)
+        _, explanation = play(Lime(law=law), game, tiles(n), 180, seed=seed)
+        _, complete = play(Lime(law=law), game, tiles(n), 2**n)
+        hits.append(np.abs(explanation.values - model.coef_) <= half_widths(explanation.std_errors, dof=None))
+        errors.append(np.sum((explanation.values - model.coef_) ** 2) / np.sum(model.coef_**2))
+        gaps.append(explanation.trust["r2_held_out"] - complete.trust["r2"])
+    assert np.mean(hits) > 0.88
+    assert np.median(errors) < 0.05
+    assert abs(np.median(gaps)) < 0.06
+
+
+@pytest.mark.parametrize("selection", ["forward", "lasso_path"])
+def test_selection_finds_the_features_that_matter(selection: Any) -> None:
+    n = 20
+    weights = np.zeros(n)
+    weights[[2, 7, 11]] = [0.5, -0.4, 0.3]
+    _, explanation = play(Lime(features=3, selection=selection), additive_game(weights), tiles(n), 120)
+    assert explanation.details["selected"] == ["tile 2", "tile 7", "tile 11"]
+    assert explanation.values == pytest.approx(weights, abs=1e-9)
+    assert explanation.trust["r2_held_out"] == pytest.approx(1)
+    assert np.isnan(explanation.std_errors[0])
+
+
+def test_held_out_fit_is_what_refitting_gives() -> None:
+    """The closed form against leaving out each pair in turn, weights kept."""
+    n = 8
+    method = Lime()
+    table, explanation = play(method, network_game(n, np.random.default_rng(0)), tiles(n), 60)
+    masses = method._masses(tiles(n))
+    sizes = table.coalitions.sum(axis=1)
+    share = np.array([masses[s] / max(1, np.sum(sizes == s)) for s in range(n + 1)])
+    # sizes without rows lend their mass to neighbours, so compare only where every size is there
+    assert set(sizes) == set(range(n + 1))
+    weights = share[sizes]
+    left_out = np.zeros(table.m)
+    codes = table.coalitions @ (1 << np.arange(n))
+    for pair in np.unique(np.minimum(codes, 2**n - 1 - codes)):
+        rows = (codes == pair) | (codes == 2**n - 1 - pair)
+        model = LinearRegression().fit(table.coalitions[~rows], table.values[~rows], sample_weight=weights[~rows])
+        left_out[rows] = table.values[rows] - model.predict(table.coalitions[rows])
+    mean = np.average(table.values, weights=weights)
+    expected = 1 - np.sum(weights * left_out**2) / np.sum(weights * (table.values - mean) ** 2)
+    assert explanation.trust["r2_held_out"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_poor_fit_and_a_constant_model_are_named() -> None:
+    _, parity = play(Lime(), lambda rows: (-1.0) ** rows.sum(axis=1), tiles(10), 200)
+    assert "P203" in {finding.code for finding in parity.findings}
+    _, constant = play(Lime(), lambda rows: np.full(len(rows), 0.5), tiles(10), 200)
+    assert {finding.code for finding in constant.findings} == {"P205"}
+    assert np.abs(constant.values).max() < 1e-12
+
+
+def test_another_width_needs_no_new_evaluations() -> None:
+    game = network_game(9, np.random.default_rng(0))
+    table, _ = play(Lime(), game, tiles(9), 200)
+    other = Lime(kernel_width=0.5).explain(tiles(9), table)
+    assert other.values == pytest.approx(limit(game, 9, law="coin", width=0.5).coef_, abs=0.2)
+
+
+def test_same_seed_same_bits() -> None:
+    game = network_game(15, np.random.default_rng(0))
+    (table_1, first), (table_2, second) = (play(Lime(features=5), game, words(15), 101, seed=2) for _ in range(2))
+    assert table_1.coalitions.tobytes() == table_2.coalitions.tobytes()
+    assert first.values.tobytes() == second.values.tobytes()
+
+
+def test_limits_of_settings_and_budget_are_said() -> None:
+    with pytest.raises(BudgetTooSmall, match="at least 12"):
+        Lime().ask(tiles(10), CoalitionTable.empty(10), 11, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="only the unchanged input"):
+        Lime().explain(tiles(3), CoalitionTable.of(leave_one_out(3)[:1], np.ones(1)))
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"kernel_width": 0}, "kernel_width must be a number above 0, not 0"),
+        ({"kernel_width": "wide"}, "not 'wide'"),
+        ({"law": "text"}, "auto, uniform, coin, not 'text'"),
+        ({"selection": "best"}, "forward, lasso_path"),
+        ({"features": 0}, "whole number of at least 1"),
+    ]
+    for setting, message in bad:
+        with pytest.raises(ValueError, match=message):
+            Lime(**setting)
