@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from adapters import Scalar
 from probe.maskers.base import Feature, Kind, checked_coalition
-from probe.maskers.checks import whole
+from probe.maskers.checks import listed, mapped, whole
 from probe.maskers.columns import Row, as_type_of, checked_row, column_kind, like
 from probe.maskers.naming import nearest, unique_names
 from probe.maskers.substitutions import LexiconLike, SubstituteLike, SubstitutionMasker
@@ -49,17 +49,17 @@ class AlterationMasker:
         self._row = checked_row(row)
         self.instance: Mapping[str, Scalar] = dict(self._row)
         whole(points, "points", least=1)
-        ranges = ranges or {}
-        chosen = _chosen(self._row, reference is not None, ranges, columns)
-        seen = {column: self._row[column] for column in chosen if column not in ranges}
+        given = mapped(ranges or {}, "ranges")
+        chosen = _chosen(self._row, reference is not None, given, columns)
+        seen = {column: self._row[column] for column in chosen if column not in given}
         if seen and reference is None:
             raise ValueError(f"column {next(iter(seen))!r} needs reference rows or a range to be altered")
         rows = like(seen, reference, "reference") if seen and reference is not None else []
         values: dict[str, list[Scalar]] = {}
         for column in chosen:
             own = self._row[column]
-            if column in ranges:
-                values[column] = _in_range(column, ranges[column], own, points)
+            if column in given:
+                values[column] = _in_range(column, given[column], own, points)
             else:
                 values[column] = _from_reference([other[column] for other in rows], own, points)
         self._changes = [(column, value) for column in chosen for value in values[column]]
@@ -90,16 +90,15 @@ class AlterationMasker:
         return result
 
 
-def _chosen(row: Row, has_reference: bool, ranges: Mapping[str, Range], columns: Sequence[str] | None) -> list[str]:
+def _chosen(row: Row, has_reference: bool, ranges: Mapping[str, object], columns: object) -> list[str]:
     """The columns to alter, in the row's order."""
-    if isinstance(columns, str) or columns == []:
-        raise ValueError(f"columns is {columns!r}; list the columns to alter, at least one")
-    for column in (*ranges, *(columns or ())):
+    named = None if columns is None else [str(column) for column in listed(columns, "columns")]
+    for column in (*ranges, *(named or ())):
         if column not in row:
             raise ValueError(f"column {column!r} is to be altered, but the row does not have it{nearest(column, row)}")
-    if columns is None and not has_reference and not ranges:
+    if named is None and not has_reference and not ranges:
         raise ValueError("altering columns needs reference rows or ranges: which other values should they take?")
-    wanted = columns if columns is not None else row if has_reference else ranges
+    wanted = named if named is not None else row if has_reference else ranges
     return [column for column in row if column in wanted]
 
 
@@ -140,10 +139,9 @@ def _in_range(column: str, given: object, own: Scalar, points: int) -> list[Scal
         if own is not None and column_kind([own]) not in ("whole", "number"):
             raise ValueError(f"column {column!r} is {own!r} and cannot run from {low} to {high}; list its values")
         values = [float(value) for value in np.linspace(low, high, points)]
-    elif isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise ValueError(f"range of column {column!r} is {given!r}; give {{from: low, to: high}} or a list of values")
     else:
-        values = list(checked_row(dict(enumerate(given)), f"range of column {column!r}").values())
+        where = f"range of column {column!r}, unless it is {{from: low, to: high}},"
+        values = list(checked_row(dict(enumerate(listed(given, where))), f"range of column {column!r}").values())
     typed = [as_type_of(own, value, column) for value in values]
     return [value for value in dict.fromkeys(typed) if value != own and value is not None]
 

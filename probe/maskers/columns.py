@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from adapters import Scalar
+from probe.maskers.checks import listed
 from probe.maskers.naming import nearest
 
 Row: TypeAlias = dict[str, Scalar]
@@ -86,10 +87,8 @@ def like(row: Row, others: object, what: str) -> list[Row]:
 
     Raises ``ValueError`` if there is none, or one lacks a column.
     """
-    if isinstance(others, str | bytes | Mapping) or not isinstance(others, Sequence) or not others:
-        raise ValueError(f"{what} needs one or more rows, each mapping column names to values")
     result = []
-    for index, other in enumerate(others):
+    for index, other in enumerate(listed(others, what)):
         here = f"{what} row {index + 1}"
         plain = checked_row(other, here)
         for column in row:

@@ -12,7 +12,7 @@ import numpy as np
 from adapters import Instance
 from probe.maskers.alterations import AlterationMasker
 from probe.maskers.base import Kind, Masker
-from probe.maskers.checks import whole
+from probe.maskers.checks import listed, whole
 from probe.maskers.fills import checked_image
 from probe.maskers.image import GridMasker, SuperpixelMasker
 from probe.maskers.naming import nearest, one_of
@@ -57,7 +57,7 @@ def _columns(instance: Any, context: _Context) -> Masker:
     if "background" not in settings:
         raise ValueError("a table row needs background: one or more rows whose values stand in for its own")
     sample = settings.pop("sample", SAMPLE if settings.get("fill") == "rows" else None)
-    rows = settings["background"]
+    rows = listed(settings["background"], "background")
     if sample is not None and len(rows) > whole(sample, "sample", least=1):
         drawn = np.random.default_rng(context.rng_seed).choice(len(rows), size=sample, replace=False)
         settings["background"] = [rows[k] for k in sorted(drawn.tolist())]

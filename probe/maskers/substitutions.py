@@ -10,7 +10,7 @@ import regex
 from numpy.typing import NDArray
 
 from probe.maskers.base import Feature, Kind, checked_coalition
-from probe.maskers.checks import whole
+from probe.maskers.checks import listed, whole
 from probe.maskers.naming import one_of, short_name, unique_names
 from probe.maskers.splicing import Edit, match_case, splice
 from probe.maskers.text import NEUTRAL, checked_text, checked_token
@@ -111,26 +111,23 @@ class SubstitutionMasker:
         return splice(self.instance, [self._edits[k] for k in np.flatnonzero(~kept).tolist()])
 
 
-def _checked_pairs(pairs: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+def _checked_pairs(pairs: object) -> list[tuple[str, str]]:
     """``pairs`` in both directions."""
     both: list[tuple[str, str]] = []
-    for pair in pairs:
-        sides = [str(side).strip() for side in pair]
-        if isinstance(pair, str) or len(sides) != 2 or not all(sides) or sides[0] == sides[1]:
+    for pair in listed(pairs, "pairs") if pairs else ():
+        sides = [str(side).strip() for side in pair] if isinstance(pair, list | tuple) else []
+        if len(sides) != 2 or not all(sides) or sides[0] == sides[1]:
             raise ValueError(f"pair {pair!r} is not two different words, such as [he, she]")
         both += [(sides[0], sides[1]), (sides[1], sides[0])]
     return both
 
 
-def _checked_relations(
-    relations: Sequence[Relation] | None, has_lexicon: bool, pairs: Sequence[tuple[str, str]]
-) -> tuple[str, ...]:
+def _checked_relations(relations: object, has_lexicon: bool, pairs: Sequence[tuple[str, str]]) -> tuple[str, ...]:
     if relations is None:
         lexical = ("synonym", "antonym") if has_lexicon else ()
         return ("deletion", "neutral", *lexical, *(("pair",) if pairs else ()))
-    if isinstance(relations, str) or not relations:
-        raise ValueError(f"relations is {relations!r}; list one or more of {', '.join(RELATIONS)}")
-    chosen = tuple(dict.fromkeys(one_of(relation, RELATIONS, "relation") for relation in relations))
+    wanted = listed(relations, "relations")
+    chosen = tuple(dict.fromkeys(one_of(relation, RELATIONS, "relation") for relation in wanted))
     if not has_lexicon and {"synonym", "antonym"} & set(chosen):
         raise ValueError("synonym and antonym need a lexicon; give one or leave them out of relations")
     if "pair" in chosen and not pairs:

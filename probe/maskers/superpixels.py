@@ -14,6 +14,7 @@ Algorithm: TypeAlias = Literal["slic", "felzenszwalb"]
 ALGORITHMS: Final[tuple[str, ...]] = get_args(Algorithm)
 
 _LONGEST_SIDE = 800  # pixels: larger pictures are segmented reduced, the map is enlarged again
+_TRIES = 4
 _SCALE = 50.0  # felzenszwalb's: small, so that the regions follow edges and the smallest size bounds their number
 
 
@@ -25,17 +26,30 @@ def superpixels(image: Image, *, algorithm: Algorithm, segments: int) -> NDArray
     """
     step = -(-max(image.shape[:2]) // _LONGEST_SIDE)
     small = image[::step, ::step]
-    if algorithm == "slic":
-        axis = -1 if small.ndim == 3 else None
-        labels = slic(small, n_segments=segments, compactness=10.0, sigma=1.0, start_label=0, channel_axis=axis)
-    else:
-        axis = -1 if small.ndim == 3 else None
-        least = max(1, small.shape[0] * small.shape[1] // (4 * segments))
-        labels = felzenszwalb(small, scale=_SCALE, sigma=0.8, min_size=least, channel_axis=axis)
-    merged = _merge(np.asarray(labels, dtype=np.intp), small, segments)
+    labels = _slic(small, segments) if algorithm == "slic" else _felzenszwalb(small, segments)
+    merged = _merge(labels, small, segments)
     ids = _in_reading_order(merged)
     height, width = image.shape[:2]
     return np.ascontiguousarray(ids.repeat(step, axis=0).repeat(step, axis=1)[:height, :width])
+
+
+def _slic(image: Image, segments: int) -> NDArray[np.intp]:
+    """slic often gives fewer regions than asked, as it drops small ones: then it is asked for more, up to four times."""
+    asked = segments
+    for _ in range(_TRIES):
+        axis = -1 if image.ndim == 3 else None
+        labels = slic(image, n_segments=asked, compactness=10.0, sigma=1.0, start_label=0, channel_axis=axis)
+        found = int(labels.max()) + 1
+        if found >= segments:
+            break
+        asked = min(-(-asked * segments // found), asked * 2, image.shape[0] * image.shape[1])
+    return np.asarray(labels, dtype=np.intp)
+
+
+def _felzenszwalb(image: Image, segments: int) -> NDArray[np.intp]:
+    least = max(1, image.shape[0] * image.shape[1] // (4 * segments))
+    axis = -1 if image.ndim == 3 else None
+    return np.asarray(felzenszwalb(image, scale=_SCALE, sigma=0.8, min_size=least, channel_axis=axis), dtype=np.intp)
 
 
 def _merge(labels: NDArray[np.intp], image: Image, limit: int) -> NDArray[np.intp]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from adapters import Scalar
 from probe.maskers.base import Feature, Kind, checked_coalition
+from probe.maskers.checks import listed, mapped
 from probe.maskers.columns import Row, checked_row, like, typical
 from probe.maskers.naming import nearest, one_of
 
@@ -46,7 +47,8 @@ class TabularMasker:
             rows = [{column: typical([other[column] for other in rows]) for column in self._row}]
         self._background = rows
         self.copies: int = len(rows)
-        self._columns = _grouped(self._row, groups or {})
+        named = mapped(groups or {}, "groups")
+        self._columns = _grouped(self._row, named)
         self.features: tuple[Feature, ...] = tuple(
             Feature(name, {"columns": list(columns)}, change=self._change(columns))
             for name, columns in self._columns.items()
@@ -55,7 +57,7 @@ class TabularMasker:
             "masker": "tabular",
             "fill": fill,
             "background": [dict(other) for other in rows],
-            "groups": {name: list(columns) for name, columns in self._columns.items() if name in (groups or {})},
+            "groups": {name: list(columns) for name, columns in self._columns.items() if name in named},
         }
 
     @property
@@ -78,13 +80,11 @@ class TabularMasker:
         return {"value": self._background[0][columns[0]]}
 
 
-def _grouped(row: Row, groups: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+def _grouped(row: Row, groups: Mapping[str, object]) -> dict[str, tuple[str, ...]]:
     """Feature name → its columns, in the order of each one's first column in the row."""
     owner: dict[str, str] = {}
     for name, columns in groups.items():
-        if isinstance(columns, str) or not columns:
-            raise ValueError(f"group {name!r} must list its columns, at least one; it is {columns!r}")
-        for column in columns:
+        for column in map(str, listed(columns, f"group {name!r}")):
             if column not in row:
                 raise ValueError(
                     f"group {name!r} names column {column!r}, which the row does not have{nearest(column, row)}"

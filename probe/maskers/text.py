@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from probe.maskers.base import Feature, Kind, checked_coalition
+from probe.maskers.checks import listed, mapped
 from probe.maskers.naming import one_of, short_name, unique_names
 from probe.maskers.splicing import Edit, match_case, splice
 from probe.maskers.units import Span, matches, sentences, words
@@ -59,8 +60,9 @@ class TextMasker:
         pieces = _pieces(text, unit, pattern, spans)
         names = unique_names(short_name(text[start:end]) for start, end in pieces)
         tokens: dict[str, str | None] = {"delete": None, "mask": mask_token, "neutral": neutral}
+        given = _checked_substitutes(substitutes or {})
         if fill == "substitute":
-            edits = _substitutions(text, pieces, substitutes or {})
+            edits = _substitutions(text, pieces, given)
         else:
             edits = [(start, end, tokens[fill]) for start, end in pieces]
         self._edits: list[Edit] = edits
@@ -77,7 +79,7 @@ class TextMasker:
             "fill": fill,
             **({"mask_token": mask_token} if fill == "mask" else {}),
             **({"neutral": neutral} if fill == "neutral" else {}),
-            **({"substitutes": dict(sorted((substitutes or {}).items()))} if fill == "substitute" else {}),
+            **({"substitutes": given} if fill == "substitute" else {}),
         }
 
     @property
@@ -105,11 +107,11 @@ def checked_token(token: object, name: str) -> str:
     return token
 
 
-def _pieces(text: str, unit: Unit, pattern: str | None, spans: Sequence[Sequence[int]] | None) -> list[Span]:
+def _pieces(text: str, unit: Unit, pattern: object, spans: object) -> list[Span]:
     if unit == "regex":
-        return matches(text, pattern or "")
+        return matches(text, str(pattern))
     if unit == "spans":
-        return _checked_spans(text, spans or ())
+        return _checked_spans(text, spans)
     pieces = words(text) if unit == "word" else sentences(text)
     if not pieces:
         raise ValueError(
@@ -118,21 +120,31 @@ def _pieces(text: str, unit: Unit, pattern: str | None, spans: Sequence[Sequence
     return pieces
 
 
-def _checked_spans(text: str, spans: Sequence[Sequence[int]]) -> list[Span]:
+def _checked_spans(text: str, spans: object) -> list[Span]:
     result: list[Span] = []
-    for span in spans:
-        start, end = (int(edge) for edge in span) if len(span) == 2 else (0, 0)
-        if not (result[-1][1] if result else 0) <= start < end <= len(text):
+    for span in listed(spans, "spans"):
+        start, end = span if isinstance(span, list | tuple) and len(span) == 2 else (None, None)
+        least = result[-1][1] if result else 0
+        if not (isinstance(start, int) and isinstance(end, int) and least <= start < end <= len(text)):
             raise ValueError(
-                f"span {list(span)!r} is not [start, end], after the one before and inside the text of {len(text)} characters"
+                f"span {span!r} is not [start, end] in code points, after the one before and inside the text of {len(text)}"
             )
         result.append((start, end))
     return result
 
 
+def _checked_substitutes(substitutes: object) -> dict[str, str]:
+    """``substitutes`` in the order of their words. Raises ``ValueError`` unless it maps words to words."""
+    result = {}
+    for word, new in sorted(mapped(substitutes, "substitutes").items()):
+        result[word] = checked_token(new, f"the substitute of {word!r}")
+    return result
+
+
 def _substitutions(text: str, pieces: Sequence[Span], substitutes: Mapping[str, str]) -> list[Edit]:
     """The edits for the pieces that have a substitute: one given for the piece as it stands is taken as it is."""
-    in_any_case = {key.casefold(): value for key, value in substitutes.items()}
+    by_case = sorted(substitutes.items(), key=lambda item: item[0] == item[0].casefold())
+    in_any_case = {key.casefold(): value for key, value in by_case}  # a small-letter key wins over "Good" and "GOOD"
     edits: list[Edit] = []
     for start, end in pieces:
         piece = text[start:end]
