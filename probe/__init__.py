@@ -1,1 +1,48 @@
-"""Black-box probing of remote machine-learning APIs."""
+"""Black-box probing of remote machine-learning APIs.
+
+    import probe
+    results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
+    result = probe.explain(model, "some text")              # one answer of a function or an endpoint
+    predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from probe.errors import BudgetReached, ConfigError, EndpointDown, ProbeError, StorageError
+
+if TYPE_CHECKING:
+    from probe.api import aexplain, arun, explain, predict_fn, run
+    from probe.results import Result, Results
+
+__all__ = [
+    "BudgetReached",
+    "ConfigError",
+    "EndpointDown",
+    "ProbeError",
+    "Result",
+    "Results",
+    "StorageError",
+    "aexplain",
+    "arun",
+    "explain",
+    "predict_fn",
+    "run",
+]
+
+#: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
+_HOMES = {name: "probe.api" for name in ("aexplain", "arun", "explain", "predict_fn", "run")} | {
+    name: "probe.results" for name in ("Result", "Results")
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

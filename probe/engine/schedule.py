@@ -31,15 +31,11 @@ class Need:
     """One evaluation that somebody asked for."""
 
     key: bytes
-    coalition: Bools
+    coalition: Bools  #: of the first place's masker
     places: list[Place] = field(default_factory=list)
     entry: Entry | None = None  #: what the ledger has, usable or not
     known: bool = False  #: the ledger's entry counts
-
-    @property
-    def of_whole(self) -> bool:
-        """Whether this is the instance as it is."""
-        return bool(self.coalition.all())
+    of_whole: bool = False  #: this is the instance as it is
 
     @property
     def unsure(self) -> bool:
@@ -92,8 +88,7 @@ def collect(states: Sequence[ProbeState], *, lookup: Lookup, now: datetime, run_
         for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
             for column, key in enumerate(row_keys):
                 need = needs.setdefault(key, Need(key, coalition))
-                if coalition.all():
-                    need.coalition = coalition
+                need.of_whole |= bool(coalition.all())
                 need.places.append(Place(state, first + offset, column))
     for needs in round_.needs.values():
         entries = lookup(list(needs))

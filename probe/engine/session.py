@@ -12,7 +12,6 @@ import secrets
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, TypeVar
@@ -57,15 +56,21 @@ class LoopThread:
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Run ``work`` to its end from ordinary code, also where an event loop is running already (notebooks)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if not _loop_is_running():
         return asyncio.run(work)
     loop = LoopThread()
     try:
         return loop.call(work)
     finally:
         loop.close()
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Predictor:
@@ -160,7 +165,7 @@ class Predictor:
         )
         self._store.put_endpoint(self._remote.record)
         self._store.start_run(run)
-        return replace(run)
+        return run
 
     async def _open(
         self, open_transport: Callable[[], Transport], budget: Budget | None, emit: Listener

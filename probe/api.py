@@ -1,0 +1,229 @@
+"""The Python API: the same engine, ledger and limits as the command line, from code and notebooks."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from adapters import Adapter, CallableAdapter
+from probe.clock import Clock
+from probe.engine.budget import Budget
+from probe.engine.events import Listener, silent
+from probe.engine.run import Runner, RunResult, RunSettings
+from probe.engine.session import Predictor, run_sync
+from probe.engine.tasks import ProbeTask, Remote
+from probe.errors import ConfigError, EndpointDown
+from probe.inputs import as_item
+from probe.maskers.base import Kind
+from probe.results import Result, Results, load_results
+from probe.setup import (
+    Project,
+    code_version,
+    make_masker,
+    method_choice,
+    open_store,
+    remote_of,
+    storage_url,
+    target_spec,
+    transport_for,
+)
+from storage import Store
+
+Model = str | Adapter | Callable[[Sequence[Any]], Any]
+
+
+async def arun(
+    config: str | Path = "probe.yaml",
+    *,
+    only: Sequence[str] = (),
+    budget: str | None = None,
+    rate: str | None = None,
+    seed: int | None = None,
+    storage: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    on_event: Listener = silent,
+    on_runner: Callable[[Runner], None] | None = None,
+) -> Results:
+    """Carry out the probes of ``config`` and return their explanations.
+
+    Args:
+        only: names of probes; all of them if empty.
+        budget: ``500req`` or ``2usd``, for the whole run.
+        rate: ``5/s``, instead of the endpoints' own limits.
+        storage: database URL, instead of the config's.
+        on_event: hears everything that happens (``probe.engine.events``).
+        on_runner: gets the runner before it starts, to be able to interrupt it.
+
+    Raises:
+        ConfigError: config, inputs or options are wrong; nothing was sent.
+        storage.StorageError: the database failed.
+    """
+    project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
+    tasks = project.tasks(only=only, seed=seed)
+    url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
+    settings = project.settings(budget=budget, seed=seed)
+    with open_store(url) as store:
+        runner = Runner(
+            tasks, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event
+        )
+        if on_runner is not None:
+            on_runner(runner)
+        return _results(store, await runner.run())
+
+
+def run(config: str | Path = "probe.yaml", **options: Any) -> Results:
+    """:func:`arun`, from ordinary code or a notebook."""
+    return run_sync(arun(config, **options))
+
+
+async def aexplain(
+    model: Model,
+    instance: Any,
+    *,
+    method: str | Mapping[str, Mapping[str, Any]] = "shapley",
+    kind: Kind | None = None,
+    target: str = "top1",
+    budget: int = 300,
+    masker: Mapping[str, Any] | None = None,
+    repeats: int = 1,
+    seed: int = 1,
+    config: str | Path = "probe.yaml",
+    storage: str | None = None,
+) -> Result:
+    """Explain one answer of ``model``.
+
+    Args:
+        model: a function from a list of inputs to scores ((m,) or (m, k) array, or a list of ``{label: score}``), an
+            adapter, or the name of an endpoint in ``config``.
+        instance: a text, an (H, W, 3) or (H, W) uint8 picture, or a table row (mapping by column name).
+        method: a name, or ``{name: settings}``.
+        masker: masker settings; tables need ``background`` (a row or a list of rows).
+        budget: most evaluations.
+        storage: database URL whose ledger is used and filled; by default the config's for an endpoint given by name, and a
+            temporary one otherwise.
+
+    Raises:
+        ConfigError: the request is wrong; nothing was sent.
+        EndpointDown: there was no answer to explain.
+    """
+    item = as_item(instance, kind=kind)
+    project = Project.load(Path(config), environment=os.environ) if isinstance(model, str) else None
+    remote = project.remote(str(model)) if project is not None else _local_remote(model)
+    choice = method_choice(method if isinstance(method, str) else dict(method), kind=item.kind, where="method")
+    given = _rows_as_lists(masker or {})
+    task = ProbeTask(
+        probe="explain",
+        item=item,
+        remote=remote,
+        method=choice.method,
+        masker=make_masker(item, choice.view, {**given, **choice.masker}, seed=seed, where="masker"),
+        target=target_spec(target),
+        budget=budget,
+        repeats=repeats,
+        fresh=timedelta(hours=24),
+        seed=seed,
+    )
+    task.target.check(remote.adapter.labels, where="target")
+    url = storage or (project.storage_url if project is not None else None)
+    with _store(url) as store:
+        settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
+        environment = os.environ if project is None else project.environment
+        runner = Runner(
+            [task], store, settings=settings, open_transport=lambda adapter: transport_for(adapter, environment)
+        )
+        results = _results(store, await runner.run())
+    result = results[0]
+    if result.probe.status == "failed":
+        kind_of_error = ConfigError if results.exit_code == 2 else EndpointDown
+        raise kind_of_error((results.reasons or (result.probe.error or "no explanation",))[0])
+    return result
+
+
+def explain(model: Model, instance: Any, **options: Any) -> Result:
+    """:func:`aexplain`, from ordinary code or a notebook."""
+    return run_sync(aexplain(model, instance, **options))
+
+
+def predict_fn(
+    endpoint: Model,
+    *,
+    config: str | Path = "probe.yaml",
+    outputs: Sequence[str] | None = None,
+    columns: Sequence[str] | None = None,
+    budget: str | None = None,
+    rate: str | None = None,
+    storage: str | None = None,
+    fresh: timedelta = timedelta(hours=24),
+) -> Predictor:
+    """An endpoint as ``predict(inputs) -> (m, outputs) array`` for shap, lime, captum or scikit-learn.
+
+    Args:
+        endpoint: the name of an endpoint in ``config``, an adapter, or a function.
+        outputs: labels that become the columns of the result, in order; see :class:`Predictor`.
+        columns: names for the columns of rows that come as bare arrays.
+        budget: ``500req`` or ``2usd`` for the lifetime of the returned function.
+
+    Raises:
+        ConfigError: no such endpoint, or a secret is not set.
+    """
+    environment = os.environ
+    project = Project.load(Path(config), environment=environment, rate=rate) if isinstance(endpoint, str) else None
+    remote = project.remote(str(endpoint)) if project is not None else _local_remote(endpoint)
+    url = storage_url(storage, base=Path()) if storage is not None else None
+    url = url or (project.storage_url if project is not None else storage_url("sqlite:///probe.db", base=Path()))
+    return Predictor(
+        remote,
+        open_store(url),
+        open_transport=lambda: transport_for(remote.adapter, environment),
+        outputs=outputs,
+        columns=columns,
+        budget=Budget.parse(budget),
+        fresh=fresh,
+        code_version=code_version(),
+    )
+
+
+def _local_remote(model: Model) -> Remote:
+    if isinstance(model, Adapter):
+        return remote_of(model, provider=type(model).__name__, url="", model="")
+    if not callable(model):
+        raise ConfigError(f"a model is a function, an adapter or an endpoint's name, not {type(model).__name__}")
+    name = getattr(model, "__name__", type(model).__name__)
+    return remote_of(CallableAdapter(name, model), provider="callable", url=name, model="")
+
+
+def _results(store: Store, outcome: RunResult) -> Results:
+    loaded = load_results(store, outcome.run.id)
+    order = {probe.id: position for position, probe in enumerate(outcome.probes)}
+    items = tuple(sorted(loaded.items, key=lambda result: order.get(result.probe.id, len(order))))
+    stops = tuple(f"{name}: {stop.reason}" for name, stop in outcome.stops.items())
+    failures = tuple(probe.error for probe in outcome.probes if probe.error is not None and not stops)
+    return Results(outcome.run, items, outcome.exit_code, tuple(dict.fromkeys(stops + failures)))
+
+
+@contextmanager
+def _store(url: str | None) -> Iterator[Store]:
+    if url is not None:
+        with open_store(storage_url(url, base=Path())) as store:
+            yield store
+        return
+    with tempfile.TemporaryDirectory(prefix="probe-") as folder, open_store(f"sqlite:///{folder}/probe.db") as store:
+        yield store
+
+
+def _rows_as_lists(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """DataFrames and single mappings given as background, as the lists of rows that maskers take."""
+    plain = dict(settings)
+    for key in ("background", "reference"):
+        value = plain.get(key)
+        if value is not None and hasattr(value, "to_dict"):
+            plain[key] = value.to_dict(orient="records")
+        elif isinstance(value, Mapping):
+            plain[key] = [dict(value)]
+    return plain

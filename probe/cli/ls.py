@@ -1,0 +1,49 @@
+"""``probe ls``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from probe.cli.options import config_option, database, json_option, storage_option
+from probe.engine.budget import money
+from probe.report.as_json import run_json
+from probe.report.clean import safe_text
+from probe.setup import open_store
+
+
+@click.command("ls")
+@config_option
+@storage_option
+@json_option
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs to list.")
+def command(config_path: Path, storage: str | None, as_json: bool, limit: int) -> int:
+    """List runs, newest first."""
+    with open_store(database(config_path, storage)) as store:
+        runs = store.runs(limit)
+    if as_json:
+        click.echo(json.dumps([run_json(run) for run in runs], indent=2))
+        return 0
+    if not runs:
+        click.echo("no runs yet; `probe run` makes one")
+        return 0
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "started (UTC)", "status", "sent", "from ledger", "cost", "config"):
+        table.add_column(name, justify="right" if name in {"sent", "from ledger", "cost"} else "left")
+    for run in runs:
+        totals = run.totals
+        table.add_row(
+            run.id,
+            run.started.strftime("%Y-%m-%d %H:%M:%S"),
+            run.status,
+            f"{totals.get('sent', 0):,}",
+            f"{totals.get('from_ledger', 0):,}",
+            money(totals.get("cost_micro", 0)),
+            safe_text(run.name),
+        )
+    Console(highlight=False).print(table)
+    return 0

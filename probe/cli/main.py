@@ -1,0 +1,84 @@
+"""The group of commands, and how failures reach the user."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+import probe.errors as errors
+from adapters import AdapterError, Secrets
+from probe.report.clean import safe_text
+from storage import StorageError as StoreFailure
+
+#: command → module; loaded when used, so that `probe --help` and `probe ls` do not import scikit-image
+_COMMANDS = {
+    "demo": "probe.cli.demo",
+    "init": "probe.cli.init",
+    "plan": "probe.cli.plan",
+    "run": "probe.cli.run",
+    "show": "probe.cli.show",
+    "ls": "probe.cli.ls",
+    "report": "probe.cli.report",
+    "explain": "probe.cli.explain",
+}
+
+
+class _Commands(click.Group):
+    """Finds commands by name and imports them late."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(_COMMANDS[cmd_name]).command
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="blackbox-probe", prog_name="probe")
+def cli() -> None:
+    """Black-box probing of remote machine-learning APIs.
+
+    Exit codes: 0 all held, 1 finding, 2 usage or config, 3 budget or quota reached (go on with the same command),
+    4 endpoint unreachable or refusing, 5 storage, 6 evidence does not verify, 130 interrupted (go on with the same command).
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Entry point of ``probe``. Ends the process with an exit code of ARCHITECTURE.md."""
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        result: Any = cli.main(args=args, standalone_mode=False)
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", 130)
+    except errors.ProbeError as error:
+        return _fail(str(error), error.exit_code)
+    except StoreFailure as error:
+        return _fail(str(error), errors.StorageError.exit_code)
+    except AdapterError as error:
+        return _fail(str(error), errors.EndpointDown.exit_code)
+    except BrokenPipeError:  # the reader of our output has gone; that is its right
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - keeps the interpreter quiet at exit
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    secrets = Secrets(tuple(value for name, value in os.environ.items() if _looks_secret(name) and len(value) >= 8))
+    click.echo(f"probe: {safe_text(secrets.redact(message))}", err=True)
+    return code
+
+
+def _looks_secret(name: str) -> bool:
+    return any(mark in name.upper() for mark in ("KEY", "TOKEN", "SECRET", "PASSWORD"))

@@ -1,0 +1,57 @@
+"""Options that several commands share, and what they come to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from probe.setup import Project, storage_url
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    default=Path("probe.yaml"),
+    show_default=True,
+    envvar="PROBE_CONFIG",
+    help="The config file.",
+)
+storage_option = click.option(
+    "--storage",
+    help="Database URL, instead of the config's: sqlite:///probe.db or postgresql://…",
+    envvar="PROBE_STORAGE",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+def run_options(command: F) -> F:
+    """``--only``, ``--budget``, ``--rate``, ``--seed``: shared by plan and run."""
+    for option in (
+        click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's seed."),
+        click.option("--rate", help="Instead of every endpoint's own limit: 5/s, 300/min."),
+        click.option("--budget", help="Most requests or money for this run: 500req, 2usd."),
+        click.option("--only", multiple=True, metavar="PROBE", help="Only this probe; may be given several times."),
+        config_option,
+        storage_option,
+    ):
+        command = option(command)
+    return command
+
+
+def project(config_path: Path, *, rate: str | None = None) -> Project:
+    """The config at ``config_path``, read and checked."""
+    return Project.load(config_path, environment=os.environ, rate=rate)
+
+
+def database(config_path: Path, storage: str | None) -> str:
+    """The database's URL from the option or the config."""
+    if storage is not None:
+        return storage_url(storage, base=Path())
+    return project(config_path).storage_url

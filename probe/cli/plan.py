@@ -1,0 +1,86 @@
+"""``probe plan``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from probe.cli.options import json_option, project, run_options
+from probe.engine.budget import money
+from probe.engine.plan import Plan, make_plan
+from probe.engine.run import run_digest
+from probe.report.clean import safe_text
+from probe.setup import open_store, storage_url
+
+
+@click.command("plan")
+@run_options
+@json_option
+def command(
+    config_path: Path,
+    storage: str | None,
+    only: tuple[str, ...],
+    budget: str | None,
+    rate: str | None,
+    seed: int | None,
+    as_json: bool,
+) -> int:
+    """What `probe run` would send, cost and take. Sends nothing."""
+    loaded = project(config_path, rate=rate)
+    tasks = loaded.tasks(only=only, seed=seed)
+    settings = loaded.settings(budget=budget, seed=seed)
+    url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
+    with open_store(url) as store:
+        earlier = store.resumable_run(run_digest(tasks), settings.seed)
+        plan = make_plan(
+            tasks, lookup=store.lookup, now=datetime.now(UTC), run_id=earlier.id if earlier is not None else None
+        )
+    if as_json:
+        click.echo(json.dumps(asdict(plan), indent=2))
+    else:
+        _print(plan, resumes=earlier.id if earlier is not None else None)
+        limit = settings.budget
+        if limit.requests is not None or limit.micro is not None:
+            allowed = [f"{limit.requests} requests"] if limit.requests is not None else []
+            allowed += [money(limit.micro)] if limit.micro is not None else []
+            click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")
+    return 0
+
+
+def _print(plan: Plan, *, resumes: str | None) -> None:
+    console = Console(highlight=False, soft_wrap=False)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (
+        ("probe", "left"),
+        ("instance", "left"),
+        ("endpoint", "left"),
+        ("method", "left"),
+        ("features", "right"),
+        ("evaluations", "right"),
+        ("in ledger", "right"),
+        ("shared", "right"),
+        ("to send", "right"),
+    ):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for probe in plan.probes:
+        words = (probe.probe, probe.instance, probe.endpoint, probe.method)
+        numbers = (probe.features, probe.evaluations, probe.in_ledger, probe.shared, probe.to_send)
+        table.add_row(*map(safe_text, words), *(f"{number:,}" for number in numbers))
+    console.print(table)
+    for endpoint in plan.endpoints:
+        parts = [f"{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
+        if endpoint.cost_micro:
+            parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")
+        if endpoint.least_seconds is not None:
+            parts.append(f"at least {endpoint.least_seconds:.1f} s under its limit")
+        if endpoint.unsure:
+            parts.append(f"{endpoint.unsure} of them unsure: sent before a crash, asked once more")
+        click.echo(f"{safe_text(endpoint.endpoint)}: {' · '.join(parts)}")
+    if resumes is not None:
+        click.echo(f"`probe run` takes up run {resumes} where it stopped")

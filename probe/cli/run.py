@@ -1,0 +1,81 @@
+"""``probe run``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from probe.api import arun
+from probe.cli.options import json_option, run_options
+from probe.cli.progress import Progress
+from probe.cli.report import write_report
+from probe.engine.run import Runner
+from probe.report.as_json import results_json
+from probe.report.clean import safe_text
+from probe.results import Results
+
+
+@click.command("run")
+@run_options
+@json_option
+@click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report to this file.")
+@click.option("--quiet", is_flag=True, help="No progress on standard error.")
+def command(
+    config_path: Path,
+    storage: str | None,
+    only: tuple[str, ...],
+    budget: str | None,
+    rate: str | None,
+    seed: int | None,
+    as_json: bool,
+    report: Path | None,
+    quiet: bool,
+) -> int:
+    """Send what the ledger lacks, explain, store, and show the result.
+
+    Interrupted, or out of budget? The same command goes on where it stopped; nothing is paid for twice.
+    """
+    with Progress(sys.stderr, quiet=quiet) as progress:
+
+        async def work() -> Results:
+            return await arun(
+                config_path,
+                only=only,
+                budget=budget,
+                rate=rate,
+                seed=seed,
+                storage=storage,
+                on_event=progress.hear,
+                on_runner=_stop_on_signals,
+            )
+
+        results = asyncio.run(work())
+    if report is not None:
+        write_report(report, results.html())
+    if as_json:
+        click.echo(json.dumps(results_json(results.run, results.shown), indent=2))
+    else:
+        click.echo(results.text(width=progress.width, color=sys.stdout.isatty()), nl=False)
+        if report is not None:
+            click.echo(f"report: {report}")
+    for reason in results.reasons:
+        click.echo(f"probe: {safe_text(reason)}", err=True)
+    return results.exit_code
+
+
+def _stop_on_signals(runner: Runner) -> None:
+    """The first SIGINT or SIGTERM drains; a second one ends at once, as usual."""
+    loop = asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        runner.interrupt()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(name)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, interrupt)

@@ -1,0 +1,33 @@
+"""Every code a user can meet, worded once. ``probe explain CODE`` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from probe.methods.findings import FINDINGS as METHOD_FINDINGS
+from probe.methods.findings import FindingText
+
+#: P1xx: how the answers came about. P2xx (``methods/findings.py``): how far an explanation can be trusted.
+FINDINGS: Mapping[str, FindingText] = MappingProxyType(
+    {
+        "P101": FindingText(
+            "some inputs were refused",
+            "The endpoint refused these altered inputs for good (they count as asked and are not sent again). The explanation "
+            "rests on the others. If many are refused, the background makes inputs that the endpoint does not accept: choose "
+            "another fill, a mask token instead of deletion, or another background row.",
+        ),
+        "P102": FindingText(
+            "some evaluations have no answer",
+            "They failed, or the run was stopped before they were sent. The explanation rests on the others. Run the same "
+            "command again: what was answered is in the ledger and is not paid for twice.",
+        ),
+        "P103": FindingText(
+            "the explained label was cut off in some answers",
+            "The endpoint returns only its best labels, and the explained one was not always among them. Its score is then "
+            "known only to be at most the lowest returned one, and that bound was used: effects that push the label far down "
+            "are understated. Ask the endpoint for all labels if it can (top_k, MaxLabels, MinConfidence: 0).",
+        ),
+        **METHOD_FINDINGS,
+    }
+)

@@ -1,0 +1,58 @@
+"""Results as plain JSON, for ``--json`` and other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from probe.report.model import Shown
+from storage import records
+
+
+def run_json(run: records.Run) -> dict[str, Any]:
+    """A run without its explanations. Times are ISO 8601 in UTC, money is in micro-units."""
+    return {
+        "id": run.id,
+        "config": run.name,
+        "status": run.status,
+        "seed": run.seed,
+        "code_version": run.code_version,
+        "started": run.started.isoformat(),
+        "finished": run.finished.isoformat() if run.finished is not None else None,
+        "totals": dict(run.totals),
+    }
+
+
+def results_json(run: records.Run, shown: Sequence[Shown]) -> dict[str, Any]:
+    """A run with all its explanations; ``null`` stands for what is not known."""
+    return {**run_json(run), "probes": [probe_json(each) for each in shown]}
+
+
+def probe_json(shown: Shown) -> dict[str, Any]:
+    """One explanation. ``attributions`` are in feature order."""
+    probe = shown.probe
+    return {
+        "id": probe.id,
+        "probe": probe.name,
+        "instance": {"id": probe.instance_id, "name": shown.instance.name, "kind": shown.instance.kind},
+        "endpoint": {"name": shown.endpoint.name, "url": shown.endpoint.url, "model": shown.endpoint.model},
+        "method": probe.method,
+        "params": dict(probe.params),
+        "target": probe.target,
+        "status": probe.status,
+        "error": probe.error,
+        "base_value": probe.base_value,
+        "full_value": probe.full_value,
+        "exact": probe.exact,
+        "evaluations": probe.evaluations,
+        "from_ledger": probe.from_ledger,
+        "requests": probe.requests,
+        "cost_micro": probe.cost_micro,
+        "trust": dict(probe.trust),
+        "findings": [dict(finding) for finding in probe.findings],
+        "attributions": [
+            {"feature": share.feature, "value": share.value, "std_error": share.std_error}
+            for share in probe.attributions
+        ],
+        "details": dict(probe.details),
+    }
