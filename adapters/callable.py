@@ -22,7 +22,7 @@ import numpy as np
 from adapters.base import HttpResponse, Instance, ItemError, Limits, LocalCall, Prediction, Price, Request, Verdict
 from adapters.errors import AdapterError, MaybeBilled, NotSent, ResponseError, SpecError
 from adapters.scores import VERSION, LabelSpace, ScoreReader
-from adapters.show import excerpt, shown
+from adapters.show import excerpt, printable, shown
 from adapters.spec import CallableSpec, Items, Scores
 
 #: (m inputs) → (m,) or (m, k) array, or one {label: score} per input
@@ -172,7 +172,7 @@ def load_function(where: str, reference: str, *, base: Path) -> Function:
     try:
         module = _load_file(base / module_name) if module_name.endswith(".py") else importlib.import_module(module_name)
     except Exception as error:  # the module is the user's: it may raise anything
-        raise SpecError(f"{where}: cannot load {module_name!r}: {type(error).__name__}: {error}") from error
+        raise SpecError(f"{where}: cannot load {module_name!r}: {type(error).__name__}: {printable(error)}") from error
     found: Any = module
     for part in attribute.split("."):
         found = getattr(found, part, None)

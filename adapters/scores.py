@@ -19,7 +19,7 @@ from jmespath.exceptions import JMESPathError
 
 from adapters.base import ItemError, Prediction
 from adapters.errors import NotJson, ResponseError
-from adapters.show import excerpt, shown
+from adapters.show import excerpt, printable, shown
 from adapters.spec import Items, Scores
 
 #: raise the count when the same rules read the same bytes differently
@@ -57,8 +57,7 @@ class Query:
         try:
             return self._search(value)
         except _QUERY_FAULTS as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ResponseError(f"the expression {self.path!r} fails on {shown(value)}: {reason}") from None
+            raise ResponseError(f"the expression {self.path!r} fails on {shown(value)}: {printable(error)}") from None
 
 
 def truthy(value: Any) -> bool:
@@ -110,7 +109,7 @@ def _not_json(body: bytes, endpoint: str, error: ValueError) -> NotJson:
             return NotJson(f"{start}the answer is cut off after {len(body)} bytes: …{excerpt(body[-80:])}", kind="cut")
         where = f"{error.msg} at line {error.lineno} column {error.colno}"
         return NotJson(f"{start}the answer is not JSON ({where}): {excerpt(body)}", kind="page")
-    return NotJson(f"{start}the answer is not JSON ({' '.join(str(error).split())[:80]}): {excerpt(body)}", kind="page")
+    return NotJson(f"{start}the answer is not JSON ({printable(error, 80)}): {excerpt(body)}", kind="page")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,3 +26,10 @@ def excerpt(body: bytes, limit: int = 200) -> str:
     """The first ``limit`` bytes of ``body`` as one quoted line of printable characters."""
     text = body[:limit].decode("utf-8", "replace")
     return repr(text) + ("…" if len(body) > limit else "")
+
+
+def printable(text: object, limit: int = 200) -> str:
+    """``text`` on one line, cut, with what is not printable escaped."""
+    line = " ".join(str(text).split())
+    cut = line[:limit] + ("…" if len(line) > limit else "")
+    return cut if cut.isprintable() else repr(cut)[1:-1]

@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from adapters.base import Limits, Price
 from adapters.errors import SpecError
+from adapters.show import printable
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 RETRY_ON = (408, 409, 425, 429, 500, 502, 503, 504, 529)
@@ -53,7 +54,7 @@ def _check_path(text: str) -> str:
     try:
         jmespath.compile(text)
     except (JMESPathError, ValueError, IndexError) as error:
-        reason = " ".join(str(error).split("\n", maxsplit=1)[0].split())
+        reason = printable(str(error).split("\n", maxsplit=1)[0].removesuffix(", for expression:"))
         raise _fault(f"not a JMESPath expression: {text!r} ({reason})") from None
     return text
 

@@ -61,20 +61,16 @@ Node: TypeAlias = Callable[[Scope], Any]
 class Template:
     """A parsed tree. ``where`` is the path of its key, for messages. Raises :class:`SpecError`.
 
-    ``each``: the tree has a ``$each``, so it can carry more than one input.
+    ``each``: the tree has a ``$each``, so it can carry more than one input. ``uses_input``: it has an ``{{ x }}``.
     """
 
     def __init__(self, tree: Any, where: str) -> None:
         self.each = False
-        self._uses_outside: list[str] = []
-        self._uses_inside = False
+        self.uses_input = False
+        self._outside: list[str] = []  # where x or i stand outside of any $each
         self._node = self._compile(tree, where, inside=False)
-        if self.each and self._uses_outside:
-            raise SpecError(f"{self._uses_outside[0]}: the input is used outside of the $each that the request has")
-
-    @property
-    def uses_input(self) -> bool:
-        return self._uses_inside or bool(self._uses_outside)
+        if self.each and self._outside:
+            raise SpecError(f"{self._outside[0]}: the input is used outside of the $each that the request has")
 
     def render(self, batch: Sequence[Instance]) -> Any:
         """The tree for ``batch``. Raises :class:`SpecError` if an input does not fit its place."""
@@ -139,11 +135,10 @@ class Template:
         if len(pieces) == 1:
             return lambda _: text
         for expression in pieces[1::2]:
-            if re.match(r"\s*[xi]\b", expression):
-                if inside:
-                    self._uses_inside |= expression.strip().startswith("x")
-                else:
-                    self._uses_outside.append(where)
+            name = re.match(r"\s*([xi])\b", expression)
+            if name and not inside:
+                self._outside.append(where)
+            self.uses_input |= bool(name and name[1] == "x")
         nodes = [_expression(piece, where) for piece in pieces[1::2]]
         if not pieces[0] and not pieces[-1] and len(pieces) == 3:
             return nodes[0]

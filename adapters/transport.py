@@ -24,6 +24,7 @@ from adapters.callable import CallableAdapter, LocalTransport
 from adapters.decode import BoundedDecoder, TooLarge, Undecodable
 from adapters.errors import AdapterError, MaybeBilled, NotSent, SpecError
 from adapters.http import HttpAdapter
+from adapters.show import printable
 
 #: seconds after which an idle connection is not used again; many servers close theirs after 5
 KEEP_ALIVE = 4.0
@@ -115,7 +116,7 @@ class HttpTransport:
             return f"an answer of more than {self._limits.max_response_bytes} bytes (limits.max_response_bytes)"
         if isinstance(error, Undecodable):
             return f"an answer that cannot be unpacked: {error},"
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        reason = printable(error) or type(error).__name__
         return f"the connection broke off ({reason}): no whole answer" if trip.sent else f"no connection ({reason})"
 
 
