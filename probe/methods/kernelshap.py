@@ -24,7 +24,17 @@ from probe.methods.findings import (
     undetermined,
     unstable,
 )
-from probe.methods.regression import Fit, fit, halves, pair_partners, r_squared, row_weights, spread
+from probe.methods.regression import (
+    Fit,
+    fit,
+    half_split_spread,
+    halves,
+    pair_partners,
+    r_squared,
+    row_weights,
+    solve,
+    spread,
+)
 
 
 @dataclass(frozen=True)
@@ -154,33 +164,31 @@ class _Problem:
             noise=noise,
             columns=coalitions - share[:, None],
             targets=raw - base - share * (full - base),
-            # by layer, so that both members of a pair weigh the same and the even part cancels
-            weights=row_weights(layers_of(coalitions), kernel_masses(n)[: n // 2 + 1] * _both_sides(n)),
+            weights=_weights(coalitions),
         )
 
     def fit(self, partners: Ints) -> Fit:
         return fit(self.columns, self.targets, self.weights, partners)
 
     def half_split(self, values: Floats, partners: Ints) -> float:
-        """Half the distance of the values from two halves of the pairs, over the values' norm; NaN if too few."""
+        """How far the values from two halves of the pairs are apart; NaN if a half does not determine them."""
         n = self.coalitions.shape[1]
         estimates = []
         for rows in halves(self.coalitions, partners):
-            weights = row_weights(layers_of(self.coalitions[rows]), kernel_masses(n)[: n // 2 + 1] * _both_sides(n))
-            part = fit(self.columns[rows], self.targets[rows], weights)
-            if part.rank < n - 1:
+            part, rank = solve(self.columns[rows], self.targets[rows], _weights(self.coalitions[rows]))
+            if rank < n - 1:
                 return math.nan
-            estimates.append(part.coefficients)
-        norm = float(np.linalg.norm(values))
-        return float(np.linalg.norm(estimates[0] - estimates[1])) / (2 * norm) if norm > 0 else math.nan
+            estimates.append(part)
+        return half_split_spread(estimates, values, self.raw)
 
 
-def _both_sides(n: int) -> Floats:
-    """Sizes per layer: 2, but 1 in the middle of an even n; (⌊n/2⌋ + 1,)."""
-    sides = np.full(n // 2 + 1, 2.0)
+def _weights(coalitions: Bools) -> Floats:
+    """KernelSHAP's weights by layer, so that both members of a pair weigh the same and the even part cancels."""
+    n = coalitions.shape[1]
+    masses = kernel_masses(n)[: n // 2 + 1] * 2
     if n % 2 == 0:
-        sides[-1] = 1.0
-    return sides
+        masses[-1] /= 2
+    return row_weights(layers_of(coalitions), masses)
 
 
 def _end_noise(table: CoalitionTable, problem: _Problem, result: Fit) -> Floats:

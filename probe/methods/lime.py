@@ -17,7 +17,18 @@ from probe.methods.design import Ints, enumerate_all, paired_design, singles_fir
 from probe.methods.effects import check_features, full_value
 from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, poor_fit, small_budget, undetermined, unstable
-from probe.methods.regression import Fit, fit, halves, pair_partners, r_squared, row_weights, spread, units
+from probe.methods.regression import (
+    Fit,
+    fit,
+    half_split_spread,
+    halves,
+    pair_partners,
+    r_squared,
+    row_weights,
+    solve,
+    spread,
+    units,
+)
 
 Law: TypeAlias = Literal["auto", "uniform", "coin"]
 Selection: TypeAlias = Literal["forward", "lasso_path"]
@@ -166,8 +177,8 @@ class Lime:
         for k in range(min(_FOLDS, int(fold.max()) + 1)):
             train = fold != k
             chosen = self._select(columns[train], targets[train], weights[train])
-            part = fit(columns[train][:, chosen], targets[train], weights[train])
-            residuals[~train] = targets[~train] - columns[~train][:, chosen] @ part.coefficients
+            part, _ = solve(columns[train][:, chosen], targets[train], weights[train])
+            residuals[~train] = targets[~train] - columns[~train][:, chosen] @ part
         return residuals
 
 
@@ -201,12 +212,12 @@ def _lasso_path(x: Floats, y: Floats, k: int) -> list[int]:
 
 
 def _half_split(columns: Floats, table: CoalitionTable, masses: Floats, partners: Ints, result: Fit) -> float:
-    """Half the distance of the coefficients from two halves of the pairs, over their norm; NaN if too few rows."""
+    """How far the coefficients from two halves of the pairs are apart; NaN if a half does not determine them."""
     estimates = []
     for rows in halves(table.coalitions, partners):
-        part = fit(columns[rows], table.values[rows], row_weights(table.coalitions[rows].sum(axis=1), masses))
-        if part.rank < columns.shape[1]:
+        weights = row_weights(table.coalitions[rows].sum(axis=1), masses)
+        part, rank = solve(columns[rows], table.values[rows], weights)
+        if rank < columns.shape[1]:
             return math.nan
-        estimates.append(part.coefficients[1:])
-    norm = float(np.linalg.norm(result.coefficients[1:]))
-    return float(np.linalg.norm(estimates[0] - estimates[1])) / (2 * norm) if norm > 0 else math.nan
+        estimates.append(part[1:])
+    return half_split_spread(estimates, result.coefficients[1:], table.values)

@@ -11,6 +11,7 @@ McCaffrey, *Bias Reduction in Standard Errors for Linear Regression with Multi-S
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,27 @@ def fit(columns: Floats, targets: Floats, weights: Floats, partners: Ints | None
         partners = np.full(len(targets), -1, dtype=np.intp)
     held_out, leverage = _left_out(u, own, residuals, root, partners)
     return Fit(coefficients, influence, residuals, held_out, leverage, rank)
+
+
+def solve(columns: Floats, targets: Floats, weights: Floats) -> tuple[Floats, int]:
+    """Coefficients (p,) and rank as of :func:`fit`, without what errors need and in a third of its time."""
+    root = np.sqrt(weights)
+    cut_off = max(columns.shape) * np.finfo(float).eps
+    found = scipy.linalg.lstsq(
+        columns * root[:, None], targets * root, cond=cut_off, lapack_driver="gelsy", check_finite=False
+    )
+    return found[0], int(found[2])
+
+
+def half_split_spread(estimates: Sequence[Floats], values: Floats, targets: Floats) -> float:
+    """Half the distance of two halves' ``estimates`` over the norm of ``values``; NaN if the values are rounding errors.
+
+    About the relative standard error of ``values``: each half has twice their variance, the difference four times.
+    """
+    norm = float(np.linalg.norm(values))
+    if norm <= 1e-9 * max(float(np.abs(targets).max()), 1e-300):
+        return math.nan
+    return float(np.linalg.norm(estimates[0] - estimates[1])) / (2 * norm)
 
 
 def _left_out(u: Floats, own: Floats, residuals: Floats, root: Floats, partners: Ints) -> tuple[Floats, Floats]:
