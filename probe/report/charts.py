@@ -23,6 +23,7 @@ class Tick:
 
     share: float  #: of the axis' length, from its lower end
     label: str
+    minor: bool  #: left out where there is little room
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,10 @@ class Axis:
     def ticks(self, *, signed: bool, most: int = 6) -> list[Tick]:
         """Round places on the axis."""
         places = ticks(self.low, self.high, most=most)
-        step = places[1] - places[0] if len(places) > 1 else (places[0] if places else 1.0)
+        step = places[1] - places[0] if len(places) > 1 else 1.0
         decimals = Decimals.for_values([step], digits=1)
         write = decimals.signed if signed else decimals.plain
-        return [Tick(self.at(place) / WIDE, write(place)) for place in places]
+        return [Tick(self.at(place) / WIDE, write(place), minor=round(place / step) % 2 == 1) for place in places]
 
 
 @dataclass(frozen=True, slots=True)

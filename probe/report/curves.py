@@ -54,16 +54,18 @@ _ROW: Final = 20.0
 _CATEGORY_LEFT: Final = 96.0
 
 
-def curves(data: Mapping[str, Any], row: Mapping[str, Any], full: float | None, *, most: int = 24) -> list[Curve]:
+def curves(data: Mapping[str, Any], row: Mapping[str, Any], full: float | None) -> list[Curve]:
     """One drawing a column of ``data`` (``{column: {"values": […], "scores": […]}}``), all on one scale of scores.
 
-    ``row`` holds the instance's own values and ``full`` its score. Entries that do not have this form are left out.
+    ``row`` holds the instance's own values and ``full`` its score. The column that moves the score most comes first;
+    entries that do not have this form are left out.
     """
-    usable = {column: points for column, points in ((c, _points(p)) for c, p in data.items()) if points}
-    scores = [score for points in usable.values() for _, score in points] + ([full] if full is not None else [])
+    usable = [(column, points) for column, points in ((c, _points(p)) for c, p in data.items()) if points]
+    usable.sort(key=lambda entry: -_range(entry[1], full))
+    scores = [score for _, points in usable for _, score in points] + ([full] if full is not None else [])
     axis = Axis.around(scores, zero=False)
     drawn = []
-    for column, points in list(usable.items())[:most]:
+    for column, points in usable:
         current = row.get(column)
         numeric = all(finite(value) is not None for value, _ in points) and (
             current is None or finite(current) is not None
@@ -71,6 +73,11 @@ def curves(data: Mapping[str, Any], row: Mapping[str, Any], full: float | None, 
         draw = _number_curve if numeric else _category_curve
         drawn.append(draw(column, points, current, full, axis))
     return drawn
+
+
+def _range(points: list[tuple[Any, float]], full: float | None) -> float:
+    scores = [score for _, score in points] + ([full] if full is not None else [])
+    return max(scores) - min(scores)
 
 
 def _points(entry: object) -> list[tuple[Any, float]]:

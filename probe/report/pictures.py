@@ -193,7 +193,7 @@ def _resized_smoothly(means: Floats, size: tuple[int, int]) -> Floats:
 
 def _overlay_uri(heat: Floats, limit: float, borders: NDArray[np.bool_]) -> str:
     """A palette PNG: ``2·_STEPS + 1`` colours, one for borders, one that is clear."""
-    levels = np.zeros(heat.shape) if limit == 0 else np.rint(heat / limit * _STEPS)
+    levels = np.rint(heat / (limit or 1.0) * _STEPS)
     border, clear = 2 * _STEPS + 1, 2 * _STEPS + 2
     indices = np.where(np.isfinite(levels), np.clip(levels, -_STEPS, _STEPS) + _STEPS, clear)
     indices[borders] = border

@@ -24,7 +24,9 @@ from storage.records import Probe
 Features: TypeAlias = Sequence[Mapping[str, Any]]
 
 #: features listed at most; the stored explanation and its exports have all of them
-MOST_ROWS = 200
+MOST_ROWS = 100
+#: curves drawn at most, those that move the score most
+MOST_CURVES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class View:
     waterfall: Waterfall | None = None
     tests: tuple[Group, ...] = ()
     curves: tuple[Curve, ...] = ()
+    curves_left_out: int = 0
 
 
 def view(shown: Shown, *, anchor: str, picture: Picture | None, picture_name: str, currency: str) -> View:
@@ -127,9 +130,11 @@ def _row(plain: View, features: Features, found: list[Share]) -> View:
         listed = _listed(
             plain, changes, [_alteration(feature, row) for feature in features], lead=_change_lead(changes)
         )
+        drawn = curves(lines, row, full)
         return replace(
             listed,
-            curves=tuple(curves(lines, row, full)),
+            curves=tuple(drawn[:MOST_CURVES]),
+            curves_left_out=max(0, len(drawn) - MOST_CURVES),
             caption="Single changes, largest effect first",
             table_head="Changed",
             note_head="from → to",
