@@ -257,11 +257,10 @@ def test_single_replacements_of_a_saturated_model_are_called_out() -> None:
 def test_hundreds_of_features_are_quick() -> None:
     n = 500
     weights = np.random.default_rng(0).normal(size=n)
-    for budget in (1000, 5000):
-        start = time.process_time()
-        _, explanation = play(KernelShap(), additive_game(weights), tiles(n), budget)
-        assert time.process_time() - start < 20  # one to two seconds here; guards against a wrong order of growth only
-        assert explanation.values == pytest.approx(weights, abs=1e-6)
+    start = time.process_time()
+    _, explanation = play(KernelShap(), additive_game(weights), tiles(n), 1000)
+    assert time.process_time() - start < 10  # a fifth of a second here; guards against a wrong order of growth only
+    assert explanation.values == pytest.approx(weights, abs=1e-6)
 
 
 def test_a_table_is_complete_only_with_all_distinct_rows() -> None:
