@@ -41,7 +41,7 @@ def _windows(instance: Any, context: _Context) -> Masker:
     height, width = checked_image(instance).shape[:2]
     window = context.settings.get("window", max(1, round(math.sqrt(height * width) / _ACROSS)))
     stride = max(1, whole(window, "window", least=1) // 2)
-    return GridMasker(instance, **{"fill": "blur", "stride": stride, **context.settings, "window": window})
+    return GridMasker(instance, **{"stride": stride, **context.settings, "window": window})
 
 
 def _text(instance: Any, context: _Context) -> Masker:
@@ -114,8 +114,8 @@ def build_masker(
     ``settings``: JSON-ready, by the names of the maskers' own parameters; what is missing or ``None`` takes its default.
     One block of settings serves all views of a kind, so those of another view are accepted and left aside.
 
-    - image, ``parts``: 50 superpixels by slic, blurred; ``windows``: square windows of a seventh of √(H·W), half
-      overlapping (about 170), blurred.
+    - image, ``parts``: 50 superpixels by slic, grey; ``windows``: square windows of a seventh of √(H·W), half
+      overlapping (about 170), grey.
     - text, ``parts`` and ``windows``: words, deleted; ``substitutions``: see :class:`SubstitutionMasker`.
     - tabular, ``parts`` and ``windows``: columns, replaced by the median of ``background``; with ``fill: rows`` by
       ``sample`` (10) of its rows, drawn with ``rng_seed``; ``alterations``: ten values a column from ``reference``, which

@@ -56,11 +56,9 @@ class GridMasker:
             "stride": stride,
             **_fill_settings(self._fill, blur),
         }
-        self._means = [
-            fills.mean_colour(self.instance[t:b, x:r].reshape(-1, *self.instance.shape[2:]))
-            for t, x, b, r in self._boxes
-        ]
-        self._background = None if fill == "segment-mean" else _background(self.instance, self._fill, blur)
+        self._background = _background(self.instance, self._fill, blur)
+        boxes = self._boxes if self._fill == "segment-mean" else []
+        self._means = [fills.mean_colour(_pixels(self.instance[t:b, x:r])) for t, x, b, r in boxes]
 
     @property
     def n(self) -> int:
@@ -100,7 +98,7 @@ class SuperpixelMasker:
         *,
         algorithm: Algorithm = "slic",
         segments: int = 50,
-        fill: Fill = "blur",
+        fill: Fill = "grey",
         blur: float = BLUR,
     ) -> None:
         self.instance: Image = fills.checked_image(image)
@@ -148,6 +146,11 @@ def _starts(length: int, window: int, stride: int) -> list[int]:
     last = max(length - window, 0)
     starts = list(range(0, last + 1, stride))
     return starts if starts[-1] == last else [*starts, last]
+
+
+def _pixels(patch: Image) -> Image:
+    """(pixels,) or (pixels, 3)."""
+    return patch.reshape(-1, *patch.shape[2:])
 
 
 def _background(image: Image, fill: Fill, blur: float) -> Image | None:

@@ -35,7 +35,7 @@ def covered(masker: GridMasker, ids: list[int]) -> NDArray[np.bool_]:
 
 @pytest.fixture(scope="module")
 def coffee() -> Image:
-    photo: Image = data.coffee()  # type: ignore[no-untyped-call]
+    photo: Image = data.coffee()[::2, ::2]  # type: ignore[no-untyped-call]
     return photo
 
 
@@ -149,8 +149,8 @@ def test_superpixels_of_a_photo(coffee: Image, algorithm: Algorithm, segments: i
 
 
 def test_a_large_picture_is_cut_along_the_same_lines_as_a_small_one(coffee: Image) -> None:
-    large = SuperpixelMasker(coffee.repeat(2, axis=0).repeat(2, axis=1), fill="black")
-    small = SuperpixelMasker(coffee, fill="black")
+    small = SuperpixelMasker(coffee.repeat(2, axis=0).repeat(2, axis=1), segments=20)
+    large = SuperpixelMasker(coffee.repeat(4, axis=0).repeat(4, axis=1), segments=20)
     assert large.segments.shape == (800, 1200)
     np.testing.assert_array_equal(large.segments[::2, ::2], small.segments)
 
@@ -182,6 +182,14 @@ def test_inpainting_continues_a_gradient_into_a_hole() -> None:
         GridMasker(ramp, window=50, stride=50, fill="mean").render(coalition(masker.n, 9)).astype(float)[60, 160, 0]
         == 120
     )
+
+
+def test_inpainting_finds_the_last_pixel_that_is_kept() -> None:
+    image = np.full((3, 1300, 3), 9, np.uint8)
+    image[:, 1:2] = 200
+    masker = GridMasker(image, window=1, stride=1, fill="inpaint")
+    kept = np.array([feature.place["box"][:2] == [1, 1] for feature in masker.features])
+    assert (masker.render(kept) == 200).all()
 
 
 def test_both_are_maskers(coffee: Image) -> None:
