@@ -86,7 +86,9 @@ class HttpTransport:
             url,
             headers=[("accept-encoding", "gzip, deflate"), *headers],
             content=request.body,
-            extensions={"trace": trip.trace},
+            # half for TCP and half for TLS, so that connecting ends by httpcore's own clock: it forgets to close the socket
+            # of a TLS handshake that is cancelled from outside
+            extensions={"trace": trip.trace, "timeout": {"connect": self._limits.timeout / 2}},
         )
         clock = asyncio.get_running_loop().time
         started = clock()
@@ -116,6 +118,8 @@ class HttpTransport:
             return f"an answer of more than {self._limits.max_response_bytes} bytes (limits.max_response_bytes)"
         if isinstance(error, Undecodable):
             return f"an answer that cannot be unpacked: {error},"
+        if isinstance(error, httpx.ConnectTimeout):
+            return f"no connection within {self._limits.timeout / 2:g} s"
         reason = printable(error) or type(error).__name__
         return f"the connection broke off ({reason}): no whole answer" if trip.sent else f"no connection ({reason})"
 
@@ -139,6 +143,7 @@ class _Lanes:
     def __init__(self) -> None:
         self._idle: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()
         self._tls: ssl.SSLContext | None = None
+        self._closed = False
 
     @asynccontextmanager
     async def response(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
@@ -152,11 +157,15 @@ class _Lanes:
         except BaseException:
             await asyncio.shield(lane.aclose())
             raise
+        if self._closed:
+            await lane.aclose()
+            return
         self._idle.append((lane, now()))
-        while self._idle[0][1] < now() - KEEP_ALIVE:
+        while self._idle and self._idle[0][1] < now() - KEEP_ALIVE:
             await self._idle.popleft()[0].aclose()
 
     async def aclose(self) -> None:
+        self._closed = True
         while self._idle:
             await self._idle.pop()[0].aclose()
 
