@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from urllib.parse import quote
 
 from adapters.base import HttpRequest, Secrets
+from adapters.checks import REFERENCE
 from adapters.errors import SecretMissing, SpecError
-from adapters.spec import REFERENCE, Auth, EndpointSpec
+from adapters.spec import Auth, EndpointSpec
 
 _ENCODED_REFERENCE_SAFE = "${}"
 

@@ -19,7 +19,18 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from adapters.base import HttpResponse, Instance, ItemError, Limits, LocalCall, Prediction, Price, Request, Verdict
+from adapters.base import (
+    HttpResponse,
+    Instance,
+    ItemError,
+    Limits,
+    LocalCall,
+    Prediction,
+    Price,
+    Request,
+    Secrets,
+    Verdict,
+)
 from adapters.errors import AdapterError, MaybeBilled, NotSent, ResponseError, SpecError
 from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.show import excerpt, printable, shown
@@ -119,7 +130,7 @@ class CallableAdapter:
 class LocalTransport:
     """Runs :class:`LocalCall` in a worker thread and answers as a remote model would."""
 
-    secrets = None
+    secrets = Secrets()
 
     def __init__(self, adapter: CallableAdapter) -> None:
         self._adapter = adapter

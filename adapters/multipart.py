@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.base import Instance
+from adapters.checks import nearest
 from adapters.errors import SpecError
-from adapters.spec import nearest
 from adapters.template import Binary, Template, as_body
 
 _KEYS = ("content", "filename", "type")

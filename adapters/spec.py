@@ -5,104 +5,34 @@ The models only check and normalise; :mod:`adapters.http` and :mod:`adapters.cal
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
-import jmespath
-from jmespath.exceptions import JMESPathError
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.base import Limits, Price
+from adapters.checks import (
+    JmesPath,
+    Label,
+    PlainText,
+    ReferenceText,
+    Scale,
+    SecretText,
+    Status,
+    check_headers,
+    check_url,
+    fault,
+    nearest,
+)
 from adapters.errors import SpecError
-from adapters.show import printable
 
-REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 RETRY_ON = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 RETRY_NEVER = (400, 401, 403, 404, 405, 413, 415, 422)
 
 _PERIODS = {"s": 1.0, "sec": 1.0, "second": 1.0, "m": 60.0, "min": 60.0, "minute": 60.0}
 _PERIODS |= {"h": 3600.0, "hour": 3600.0, "d": 86400.0, "day": 86400.0}
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-#: set by the transport from the request itself
-_OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "te", "upgrade"}
-_SECRET_HEADERS = {
-    "authorization",
-    "proxy-authorization",
-    "cookie",
-    "x-api-key",
-    "api-key",
-    "ocp-apim-subscription-key",
-}
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """``, did you mean 'x'?`` for the entry of ``known`` that looks most like ``word``, else the list of them."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f", did you mean {close[0]!r}?" if close else f"; known are {', '.join(known)}"
-
-
-def _fault(message: str) -> PydanticCustomError:
-    return PydanticCustomError("spec", message)
-
-
-def _check_path(text: str) -> str:
-    try:
-        jmespath.compile(text)
-    except (JMESPathError, ValueError, IndexError) as error:
-        reason = printable(str(error).split("\n", maxsplit=1)[0].removesuffix(", for expression:"))
-        raise _fault(f"not a JMESPath expression: {text!r} ({reason})") from None
-    return text
-
-
-def _check_plain(text: str) -> str:
-    if not text.isprintable():
-        raise _fault("holds a line break or another control character")
-    return text
-
-
-def _check_secret(text: str) -> str:
-    _check_references(text)
-    if not REFERENCE.search(text):
-        raise _fault("a secret is never written into the config: write ${NAME} and set NAME in the environment")
-    return text
-
-
-def _check_references(text: str) -> str:
-    _check_plain(text)
-    _no_template(text)
-    if "${" in REFERENCE.sub("", text):
-        raise _fault("not a reference: write ${NAME} with letters, digits and underscores")
-    return text
-
-
-def _no_template(text: str) -> str:
-    if "{{" in text:
-        raise _fault("is fixed: an input may only enter json, multipart or body, not {{ … }} here")
-    return text
-
-
-def _as_text(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _as_label(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise _fault(f"label {value} is a truth value, not text: put it in quotes")
-    return _as_text(value)
-
-
-JmesPath = Annotated[str, AfterValidator(_check_path)]
-SecretText = Annotated[str, AfterValidator(_check_secret)]
-ReferenceText = Annotated[str, BeforeValidator(_as_text), AfterValidator(_check_references)]
-PlainText = Annotated[str, AfterValidator(_check_plain), AfterValidator(_no_template)]
-Label = Annotated[str, BeforeValidator(_as_label)]
-Status = Annotated[int, Field(ge=300, le=599)]
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
@@ -117,7 +47,7 @@ class Strict(BaseModel):
             known = [field.alias or name for name, field in cls.model_fields.items()]
             for key in data:
                 if key not in known:
-                    raise _fault(f"unknown key {str(key)!r}{nearest(str(key), known)}")
+                    raise fault(f"unknown key {str(key)!r}{nearest(str(key), known)}")
         return data
 
 
@@ -187,9 +117,9 @@ class Items(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Items:
         if self.index is not None and self.id is not None:
-            raise _fault("index and id exclude each other")
+            raise fault("index and id exclude each other")
         if self.errors is not None and self.index is None and self.id is None:
-            raise _fault("errors needs index or id, or the order of the rows would be a guess")
+            raise fault("errors needs index or id, or the order of the rows would be a guess")
         return self
 
 
@@ -221,7 +151,7 @@ class Auth(Strict):
         if data in (None, "none"):
             return {}
         if isinstance(data, str):
-            raise _fault("write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}")
+            raise fault("write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}")
         if isinstance(data, Mapping):
             data = dict(data)
             for place in ("header", "query"):
@@ -250,7 +180,7 @@ class Rate(Strict):
         if isinstance(data, str):
             found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)\s*", data)
             if not found or found[2] not in _PERIODS:
-                raise _fault(f"not a rate: {data!r}; write 5/s, 300/min, 1000/h, 10000/day or a number per second")
+                raise fault(f"not a rate: {data!r}; write 5/s, 300/min, 1000/h, 10000/day or a number per second")
             return {"requests": float(found[1]), "period": _PERIODS[found[2]]}
         return data
 
@@ -318,7 +248,7 @@ class Retry(Strict):
     def _apart(self) -> Retry:
         both = sorted(set(self.on) & set(self.never)) if {"on", "never"} <= self.model_fields_set else []
         if both:
-            raise _fault(f"{', '.join(map(str, both))} stands in both on and never")
+            raise fault(f"{', '.join(map(str, both))} stands in both on and never")
         return self
 
 
@@ -335,7 +265,7 @@ class Common(Strict):
     def _unique(self) -> Common:
         twice = sorted({label for label in self.labels or () if (self.labels or ()).count(label) > 1})
         if twice:
-            raise _fault(f"label {twice[0]!r} is listed twice in labels")
+            raise fault(f"label {twice[0]!r} is listed twice in labels")
         return self
 
 
@@ -380,7 +310,7 @@ class EndpointSpec(Common):
                 continue
             for key in keys:
                 if key in part and key in data:
-                    raise _fault(f"{key} is given twice: beside scores and in scores.{kind}")
+                    raise fault(f"{key} is given twice: beside scores and in scores.{kind}")
                 if key in part:
                     data[key] = part[key]
             scores[kind] = {key: value for key, value in part.items() if key not in keys}
@@ -389,14 +319,14 @@ class EndpointSpec(Common):
     @model_validator(mode="after")
     def _consistent(self) -> EndpointSpec:
         _exactly_one(self, ("json_body", "multipart", "body"))
-        _check_url(self.url)
-        _check_headers(self.headers)
+        check_url(self.url)
+        check_headers(self.headers)
         if self.missing is not None and self.scores.map is None and self.scores.pairs is None:
-            raise _fault("missing only makes sense with scores.map or scores.pairs")
+            raise fault("missing only makes sense with scores.map or scores.pairs")
         if self.below is not None and self.missing != "censored":
-            raise _fault("below is the provider's cut-off and needs missing: censored")
+            raise fault("below is the provider's cut-off and needs missing: censored")
         if self.scores.value is not None and self.labels is not None:
-            raise _fault("labels does not go with scores.value; name the one output with scores: {value: {at, label}}")
+            raise fault("labels does not go with scores.value; name the one output with scores: {value: {at, label}}")
         return self
 
     @property
@@ -434,41 +364,7 @@ def _exactly_one(spec: Strict, names: tuple[str, ...]) -> None:
     given = [aliases[name] for name in names if name in spec.model_fields_set]
     if len(given) != 1:
         seen = f"got {' and '.join(given)}" if given else "got none"
-        raise _fault(f"exactly one of {', '.join(aliases.values())} is needed, {seen}")
-
-
-def _check_url(url: str) -> None:
-    _check_plain(url)
-    if "${" in url or "{{" in url:
-        raise _fault("url is fixed: secrets go into auth, inputs into json, multipart or body")
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError as error:
-        raise _fault(f"url is not a URL: {url!r} ({error})") from None
-    if parts.scheme not in ("http", "https") or not host or " " in url or "\\" in url:
-        raise _fault(f"url must look like https://host/path, got {url!r}")
-    if "@" in parts.netloc:
-        raise _fault("url holds a user name or password: use auth: {basic: {username: …, password: ${NAME}}}")
-    if parts.fragment:
-        raise _fault("url has a #fragment, which is never sent: remove it")
-
-
-def _check_headers(headers: Mapping[str, str]) -> None:
-    seen: set[str] = set()
-    for name, value in headers.items():
-        lower = name.lower()
-        if not _TOKEN.fullmatch(name):
-            raise _fault(f"headers: {name!r} is not a header name")
-        if lower in seen:
-            raise _fault(f"headers: {name!r} is given twice")
-        if lower in _OWN_HEADERS:
-            raise _fault(f"headers: {name!r} is set for you and cannot be given")
-        if not value.isascii():
-            raise _fault(f"headers: the value of {name!r} is not ASCII")
-        if lower in _SECRET_HEADERS and not REFERENCE.search(value):
-            raise _fault(f"headers: {name!r} carries a secret: use auth, or write ${{NAME}} as its value")
-        seen.add(lower)
+        raise fault(f"exactly one of {', '.join(aliases.values())} is needed, {seen}")
 
 
 def _micro(amount: Decimal) -> int:

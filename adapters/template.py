@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from adapters.base import Instance
+from adapters.checks import REFERENCE, nearest
 from adapters.errors import SpecError
 from adapters.show import shown
-from adapters.spec import REFERENCE, nearest
 
 PIPES: Final = ("b64", "data_url", "png", "jpeg(q)", "json", "list", "str")
 NAMES: Final = ("x", "i", "n")
