@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -40,6 +40,7 @@ class Database:
         self.shown = self._url.set(query={}).render_as_string(hide_password=True).replace("+psycopg", "")
         self.timeout = timeout
         self.engine = _sqlite(self._url, timeout) if self.is_sqlite else _postgres(self._url, timeout)
+        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._writers = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         # SQLite has one writer: our own threads queue here, which is fair and wakes at once, unlike its busy handler
         self._turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
@@ -111,6 +112,9 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise translate(error, self.shown, path=self.path, timeout=self.timeout) from error
+        except self._driver_error as error:  # while a connection was prepared, where SQLAlchemy passes it on as it is
+            wrapped = OperationalError(None, None, error)
+            raise translate(wrapped, self.shown, path=self.path, timeout=self.timeout) from error
 
     def insert(self, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
         """An ``INSERT`` that knows ``ON CONFLICT``."""

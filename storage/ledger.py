@@ -116,9 +116,10 @@ class Journal:
                         call.done.set_exception(failure)
         except StorageError as error:
             self._fail(error, waiting)
-        except BaseException as error:
-            self._fail(StorageError(f"{self._database.shown}: the journal stopped: {error!r}"), waiting)
-            raise
+        except BaseException as error:  # noqa: BLE001 - a bug; every caller is handed it as the cause
+            stopped = StorageError(f"{self._database.shown}: the journal stopped: {error!r}")
+            stopped.__cause__ = error
+            self._fail(stopped, waiting)
 
     def _gather(self) -> tuple[list[_Call], bool]:
         """What is queued, at least one call, and whether more may come."""

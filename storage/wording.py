@@ -7,7 +7,15 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import (
+    DataError,
+    DBAPIError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+    SQLAlchemyError,
+    StatementError,
+)
 
 from storage.errors import (
     CannotOpen,
@@ -71,10 +79,14 @@ def _cannot_open(shown: str, path: Path, seen: str) -> StorageError:
         return CannotOpen(f"{shown}: the directory {directory} does not exist; create it, or change `storage:`")
     if path.is_dir():
         return CannotOpen(f"{shown}: {path} is a directory; name a file in it")
-    if not os.access(path if path.exists() else directory, os.W_OK):
-        return _read_only(shown, path)
-    # SQLite keeps two more files beside the database while it is open
-    return _read_only(shown, path) if not os.access(directory, os.W_OK) else CannotOpen(f"{shown}: {seen}")
+    # the directory counts too: SQLite keeps two more files beside the database while it is open
+    if all(_writable(needed) for needed in (path, directory) if needed.exists()):
+        return CannotOpen(f"{shown}: {seen}")
+    return _read_only(shown, path)
+
+
+def _writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
 
 
 _RETRY = "then run the same command again"
@@ -107,14 +119,17 @@ def _postgres(error: DBAPIError, shown: str, timeout: float) -> StorageError:
             return make(f"{shown}: {words.format(seen=seen, timeout=timeout)}")
     if state:
         return StorageError(f"{shown}: the server says: {seen} (SQLSTATE {state})")
-    if seen.startswith("connection failed") or "connection timeout" in seen:
-        # psycopg reports a refused login without its SQLSTATE
-        if "authentication" in seen or "password" in seen:
-            return CannotOpen(f"{shown}: the server refused the login; check user and password in `storage:` ({seen})")
-        return CannotOpen(f"{shown}: cannot connect; see that the server is up and `storage:` is right ({seen})")
+    if isinstance(
+        error, DataError | ProgrammingError | NotSupportedError
+    ):  # the driver refused it, the server never saw it
+        return Unstorable(f"{shown}: {seen}")
     if error.connection_invalidated:
         return ConnectionLost(f"{shown}: the connection broke: {seen}; see that the server is up, {_RETRY}")
-    return CannotOpen(f"{shown}: {seen}") if "connect" in seen else StorageError(f"{shown}: {seen}")
+    if not isinstance(error, OperationalError):
+        return StorageError(f"{shown}: {seen}")
+    if "authentication" in seen or "password" in seen:  # psycopg reports a refused login without its SQLSTATE
+        return CannotOpen(f"{shown}: the server refused the login; check user and password in `storage:` ({seen})")
+    return CannotOpen(f"{shown}: cannot connect; see that the server is up and `storage:` is right ({seen})")
 
 
 def _first_line(error: BaseException | None) -> str:

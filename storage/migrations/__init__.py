@@ -49,7 +49,7 @@ def bring_up(database: Database, *, only_if_empty: bool = False) -> tuple[str | 
         elif only_if_empty or found >= REVISION:
             _check(found, database.shown)
             return found, found
-        _migrate(connection)
+        _migrate(connection, found, database.shown)
         if database.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
             raise CannotOpen(
                 f"{database.shown}: rows of {broken[0]} refer to missing rows of {broken[2]}; not upgraded"
@@ -76,12 +76,18 @@ def settings() -> Any:
     return config
 
 
-def _migrate(connection: sa.Connection) -> None:
+def _migrate(connection: sa.Connection, found: str | None, shown: str) -> None:
     from alembic import command
+    from alembic.util import CommandError
 
     config = settings()
     config.attributes["connection"] = connection
-    command.upgrade(config, REVISION)
+    try:
+        command.upgrade(config, REVISION)
+    except CommandError as error:
+        raise CannotOpen(
+            f"{shown}: has schema {found}, which no release had; restore a copy of it ({error})"
+        ) from error
 
 
 def _check(found: str, shown: str) -> None:

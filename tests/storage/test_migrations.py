@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from storage import CannotOpen, SchemaTooNew, SchemaTooOld, StorageError, Store, migrations, upgrade
+from storage.schema import REVISION, VERSION_TABLE, metadata
+from tests.storage import builders
+
+
+def test_the_migrations_lead_in_one_line_to_the_revision_the_schema_names() -> None:
+    script = ScriptDirectory.from_config(migrations.settings())
+    assert script.get_heads() == [REVISION]
+    assert [found.revision for found in script.walk_revisions()] == [f"{n:04}" for n in range(int(REVISION), 0, -1)]
+
+
+def test_a_migrated_database_has_exactly_the_tables_of_the_schema(storage_url: str) -> None:
+    assert upgrade(storage_url) == (None, REVISION)
+    with Store.open(storage_url, create=False) as store, store.database.reading() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "version_table": VERSION_TABLE}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        migrated = rules(connection)
+
+    # what Alembic does not compare: checks, rules of foreign keys, tables without row ids
+    def remake(connection: sa.Connection) -> dict[str, Any]:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+        return rules(connection)
+
+    with Store.open(storage_url) as store:
+        assert store.database.migrate(remake) == migrated
+
+
+def rules(connection: sa.Connection) -> dict[str, Any]:
+    inspector = sa.inspect(connection)
+    tables = sorted(metadata.tables)
+    found: dict[str, Any] = {
+        table: (
+            sorted((check["name"] or "", check["sqltext"]) for check in inspector.get_check_constraints(table)),
+            sorted((key["name"] or "", str(key["options"])) for key in inspector.get_foreign_keys(table)),
+            inspector.get_pk_constraint(table),
+            sorted(inspector.get_unique_constraints(table), key=str),
+            sorted(inspector.get_indexes(table), key=str),
+        )
+        for table in tables
+    }
+    if connection.dialect.name == "sqlite":
+        texts = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+        found["without row ids"] = sorted(name for name, text in texts if re.search(r"WITHOUT ROWID$", text))
+    return found
+
+
+def test_upgrading_what_is_newest_keeps_what_is_stored(storage_url: str) -> None:
+    with Store.open(storage_url) as store:
+        builders.furnish(store)
+        store.save_probe(builders.probe())
+    assert upgrade(storage_url) == (REVISION, REVISION)
+    with Store.open(storage_url) as store:
+        assert store.probes("7f3a0001") == [builders.probe()]
+
+
+def pretend(url: str, revision: str) -> None:
+    with Store.open(url) as store:
+        change = sa.text(f"UPDATE {VERSION_TABLE} SET version_num = :revision")
+        store.database.write(lambda connection: connection.execute(change, {"revision": revision}))
+
+
+def test_an_older_database_is_told_what_to_do(storage_url: str) -> None:
+    pretend(storage_url, "0000")
+    with pytest.raises(SchemaTooOld, match=r"schema 0000, needed \d{4}\); run `probe db upgrade`"):
+        Store.open(storage_url)
+    with pytest.raises(CannotOpen, match="schema 0000, which no release had"):
+        upgrade(storage_url)
+
+
+def test_a_newer_database_is_left_alone(storage_url: str) -> None:
+    pretend(storage_url, "9999")
+    for use in (Store.open, upgrade):
+        with pytest.raises(SchemaTooNew, match="made by a later version"):
+            use(storage_url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Store.open(storage_url) as store:
+        store.database.migrate(lambda connection: metadata.drop_all(connection))
+        store.database.migrate(lambda connection: connection.execute(sa.text(f"DROP TABLE {VERSION_TABLE}")))
+    # the tables are made, then the version is noted: let that be refused
+    monkeypatch.setattr(migrations, "VERSION_TABLE", "feature")
+    monkeypatch.setattr("storage.schema.VERSION_TABLE", "feature")
+    with pytest.raises(StorageError, match="feature"):
+        upgrade(storage_url)
+    monkeypatch.undo()
+    assert upgrade(storage_url) == (None, REVISION)
