@@ -53,10 +53,14 @@ class Decimals:
         return f"+{text}" if value is not None and value > 0 and text.strip("0.e+") else text
 
     def interval(self, value: float | None, half: float | None) -> str:
-        """``[0.37, 0.45]``; empty where there is none."""
+        """``[0.37, 0.45]``, or ``±0.0004`` where these decimals cannot tell its ends apart, or ``exact``; empty where
+        there is none."""
         if value is None or half is None:
             return ""
-        return f"[{self.plain(value - half)}, {self.plain(value + half)}]"
+        if half <= 1e-12 * abs(value):
+            return "exact"
+        low, high = self.plain(value - half), self.plain(value + half)
+        return f"±{Decimals.for_values([half], digits=1).plain(half)}" if low == high else f"[{low}, {high}]"
 
 
 def figure(value: object, *, digits: int = 3) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from skimage.segmentation import find_boundaries
 
+from probe.analysis.maps import pixel_map
 from probe.report.palette import diverging
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -116,13 +117,11 @@ def heat_map(
 
 
 def window_means(shape: tuple[int, int], boxes: Sequence[Box], values: Floats) -> Floats:
-    """(H, W) mean over the boxes that cover each pixel; NaN where none does."""
-    total, covering = np.zeros(shape), np.zeros(shape)
-    for (top, left, bottom, right), value in zip(boxes, values, strict=True):
-        if np.isfinite(value):
-            total[top:bottom, left:right] += value
-            covering[top:bottom, left:right] += 1
-    return np.where(covering > 0, total / np.maximum(covering, 1), np.nan)
+    """(H, W) mean over the boxes that cover each pixel; NaN where none with a known value does."""
+    known = [index for index, value in enumerate(values) if np.isfinite(value)]
+    kept = [boxes[index] for index in known]
+    covered = pixel_map(shape, kept, np.ones(len(known))) > 0
+    return np.where(covered, pixel_map(shape, kept, values[known]), np.nan)
 
 
 def _box(feature: Mapping[str, Any], shape: tuple[int, int]) -> Box | None:

@@ -141,7 +141,7 @@ def _blocks(part: float) -> str:
 
 def _others(found: Sequence[Share], listed: int) -> str:
     """About the features that are not listed."""
-    unclear = sum(1 for share in found if share.separable is False)
+    unclear = sum(1 for share in found if share.separable is False and share.half)
     said = [f"{len(found) - listed} more"] if len(found) > listed else []
     if unclear:
         said.append(f"{plural(unclear, 'feature')} not separable from 0")

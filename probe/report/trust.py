@@ -35,7 +35,7 @@ def trust_card(probe: Probe, *, currency: str) -> list[Fact]:
     trust = {name: value for name, number in probe.trust.items() if (value := finite(number)) is not None}
     trust.pop("dof", None)  # it is in the intervals
     if "r2_held_out" in trust:
-        facts.append(_held_out(trust.pop("r2_held_out")))
+        facts.append(_held_out(trust.pop("r2_held_out"), shapley="shap" in probe.method))
         trust.pop("r2", None)
     if "r2" in trust:
         words = "on the coalitions it was fitted to; says less than held-out R²"
@@ -65,10 +65,14 @@ def _precision(probe: Probe) -> Fact:
     return Fact("Precision", f"±{Decimals.for_values([widest], digits=2).plain(widest)}", words, tone)
 
 
-def _held_out(value: float) -> Fact:
+def _held_out(value: float, *, shapley: bool) -> Fact:
     shown = Decimals(2).plain(value)
     if value >= 0.9:
         return Fact("Held-out R²", shown, "adding up the features predicts coalitions it has not seen", "good")
+    if shapley:  # Shapley values are defined for features that act together; a poor sum is no fault of theirs
+        return Fact(
+            "Held-out R²", shown, "features act together: each value is an average over what it does in company", "fair"
+        )
     if value >= 0.5:
         return Fact("Held-out R²", shown, "features also act together: read single values with care", "fair")
     return Fact("Held-out R²", shown, "the score is not a sum of these features: do not rank by single values", "poor")

@@ -30,6 +30,8 @@ def test_a_table_has_one_number_of_decimals_and_no_signed_zero() -> None:
     assert [decimals.signed(v) for v in (0.41, -0.22, -0.0001, 0.0001, None)] == ["+0.41", "−0.22", "0.00", "0.00", "–"]
     assert decimals.interval(0.41, 0.04) == "[0.37, 0.45]"
     assert decimals.interval(0.41, None) == ""
+    assert decimals.interval(0.41, 0.0) == "exact"
+    assert decimals.interval(0.41, 0.0004) == "±0.0004"
 
 
 def test_money_keeps_the_digits_that_count() -> None:

@@ -253,7 +253,9 @@ def test_the_card_says_what_it_cost_and_how_far_to_trust_it() -> None:
     text = re.sub(
         r"\s+",
         " ",
-        Page(explanation_fragment(samples.text(trust={"r2_held_out": 0.41, "half_split_spread": 0.7}))).text,
+        Page(
+            explanation_fragment(samples.text(method="lime", trust={"r2_held_out": 0.41, "half_split_spread": 0.7}))
+        ).text,
     )
     assert "240 coalitions 112 answers already in the ledger" in text
     assert "16 requests $0.03" in text
