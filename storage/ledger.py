@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -46,7 +46,7 @@ class Journal:
     """Writes the ledger of ``store``. Its methods return at once; a future that has resolved is on disk.
 
     If the database fails, every waiting future and every later call gets the same :class:`StorageError`; what had not
-    resolved is not stored. A single call whose values the schema refuses (:class:`Unstorable`) fails alone.
+    resolved counts as not stored. A single call whose values the schema refuses (:class:`Unstorable`) fails alone.
     """
 
     def __init__(self, store: Store) -> None:
@@ -162,19 +162,25 @@ class _Writer:
         self._put_body = database.insert(body).on_conflict_do_nothing()
         self._use = _use(database)
 
-    def write(self, calls: list[_Call]) -> list[tuple[_Call, Unstorable | None]]:
-        """Store ``calls`` in one transaction; if a value is refused, each in its own. Raises :class:`StorageError`."""
+    def write(self, calls: list[_Call]) -> Iterator[tuple[_Call, Unstorable | None]]:
+        """Store ``calls`` in one transaction, or each in its own if a value is refused; yield them as they are on disk.
+
+        Raises :class:`StorageError`.
+        """
         if not calls:
-            return []
+            return
         for call in calls:  # compressing is the slow part, so before the database is locked
             call.body_rows = call.body_rows or [rows.body_row(content) for content in call.bodies]
         try:
             self._database.write(lambda connection: self._apply(connection, calls))
         except Unstorable as refused:
             if len(calls) == 1:
-                return [(calls[0], refused)]
-            return [outcome for call in calls for outcome in self.write([call])]
-        return [(call, None) for call in calls]
+                yield calls[0], refused
+                return
+            for call in calls:
+                yield from self.write([call])
+        else:
+            yield from ((call, None) for call in calls)
 
     def _apply(self, connection: sa.Connection, calls: list[_Call]) -> None:
         entries = [entry for call in calls for entry in call.entries]

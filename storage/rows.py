@@ -20,6 +20,7 @@ from storage.schema import endpoint, evaluation, instance, run
 Row = dict[str, Any]
 
 _ENTRY_COLUMNS = tuple(field.name for field in fields(Entry))
+_SCORES = _ENTRY_COLUMNS.index("scores")
 _ENTRY_VALUES = attrgetter(*_ENTRY_COLUMNS)
 #: Columns of ``evaluation`` in the order of the fields of :class:`Entry`.
 ENTRY_SELECT = sa.select(*(evaluation.c[name] for name in _ENTRY_COLUMNS))
@@ -37,11 +38,11 @@ def entry_row(entry: Entry) -> Row:
 
 def to_entry(row: Sequence[Any]) -> Entry:
     """The entry of a row of :data:`ENTRY_SELECT`."""
-    entry = Entry(*row)
-    if entry.scores is None:
-        return entry
-    # an API may write a score as 1; a score is a float
-    return entry.but(scores={label: float(score) for label, score in entry.scores.items()})
+    values = list(row)
+    if (scores := values[_SCORES]) is not None:
+        # an API may write a score as 1; a score is a float
+        values[_SCORES] = {label: float(score) for label, score in scores.items()}
+    return Entry(*values)
 
 
 def simple_row(value: Run | Endpoint | Instance) -> Row:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from storage import ConnectionLost, Contended, DiskFull, Journal, ReadOnly, StorageError, Store, Unstorable
+from storage.schema import VERSION_TABLE, metadata
 from tests.storage import builders
 from tests.storage.builders import answered, intended
 
@@ -170,3 +171,24 @@ def test_a_bug_in_the_writer_fails_its_callers_instead_of_hanging_them(store: St
     assert isinstance(error, StorageError)
     assert journal.intend([intended(2)]).exception(WAIT) is error
     journal.close()
+
+
+def test_nothing_is_stored_but_what_was_given(storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = "sk-canary-4711"
+    monkeypatch.setenv("VENDOR_A_KEY", canary)
+    url = sa.make_url(storage_url)
+    if url.get_backend_name() == "postgresql":
+        url = url.set(password=canary)
+    with Store.open(url.render_as_string(hide_password=False)) as store, Journal(store) as journal:
+        builders.furnish(store)
+        store.save_probe(builders.probe())
+        journal.intend([intended(1)]).result(WAIT)
+        journal.record([answered(1)], [b"body"]).result(WAIT)
+        with store.database.reading() as connection:
+            stored = [
+                repr(row)
+                for name in [*metadata.tables, VERSION_TABLE]
+                for row in connection.execute(sa.text(f"SELECT * FROM {name}"))
+            ]
+    assert len(stored) == 12
+    assert not [row for row in stored if canary in row]
