@@ -11,7 +11,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from probe._siblings import check_siblings
 from probe.errors import BudgetReached, ConfigError, EndpointDown, ProbeError, StorageError
+
+check_siblings()  # `adapters` and `storage` are names that other distributions use as well
 
 if TYPE_CHECKING:
     from probe.api import aexplain, arun, explain, predict_fn, run

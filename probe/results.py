@@ -54,7 +54,8 @@ class Result:
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The strongest features by absolute value."""
-        ranked = sorted(self.probe.attributions, key=lambda share: -abs(share.value))
+        known = (share for share in self.probe.attributions if np.isfinite(share.value))
+        ranked = sorted(known, key=lambda share: -abs(share.value))
         return [(share.feature, share.value) for share in ranked[:count]]
 
     def _repr_html_(self) -> str:

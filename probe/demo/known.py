@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from scipy.stats import spearmanr
 from probe.demo.models import credit, digits, profanity
 from probe.results import Result, Results
 
-_CUP = (10, 165, 330, 430)  #: box of the cup in coffee.png: top, left, bottom, right
+_CUP = (0.025, 0.275, 0.825, 0.717)  #: the cup in coffee.png, as shares of height and width: top, left, bottom, right
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ def espresso_on_the_cup(result: Result) -> Check:
     segments = result.shown.segments
     if segments is None:
         return Check("espresso: the strongest five superpixels lie on the cup", "no superpixels", holds=False)
-    top, left, bottom, right = _CUP
+    height, width = segments.shape
+    top, left, bottom, right = np.multiply(_CUP, (height, width, height, width)).round().astype(int)
     inside = np.zeros(segments.shape, dtype=bool)
     inside[top:bottom, left:right] = True
     strongest = np.argsort(-result.values)[:5]
@@ -101,7 +103,5 @@ def _find(results: Results, probe: str, method: str) -> Result:
 
 
 def _row(result: Result) -> Mapping[str, Any]:
-    import json
-
     row: Mapping[str, Any] = json.loads(result.shown.instance.content)
     return row

@@ -55,7 +55,8 @@ def probe_record(
     if explanation is None:
         return record, segments
     names = [feature.name for feature in task.masker.features]
-    strongest = int(np.argmax(np.abs(explanation.values))) if len(names) else None
+    known = np.isfinite(explanation.values)
+    strongest = int(np.nanargmax(np.abs(explanation.values))) if known.any() else None
     return (
         dataclasses.replace(
             record,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -264,7 +265,9 @@ class Runner:
             await asyncio.to_thread(self._store.put_body, segments)
         await asyncio.to_thread(self._store.save_probe, probe)
         self._probes.append(probe)
-        top = sorted(probe.attributions, key=lambda share: -abs(share.value))[:3]
+        top = sorted(
+            (share for share in probe.attributions if math.isfinite(share.value)), key=lambda share: -abs(share.value)
+        )[:3]
         self._emit(
             ProbeFinished(
                 probe.id,

@@ -147,7 +147,9 @@ class Predictor:
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------------

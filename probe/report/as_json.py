@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         "from_ledger": probe.from_ledger,
         "requests": probe.requests,
         "cost_micro": probe.cost_micro,
-        "trust": dict(probe.trust),
+        "trust": {name: _finite(value) for name, value in probe.trust.items()},
         "findings": [dict(finding) for finding in probe.findings],
         "attributions": [
             {"feature": share.feature, "value": share.value, "std_error": share.std_error}
@@ -56,3 +57,7 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         ],
         "details": dict(probe.details),
     }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
