@@ -19,7 +19,7 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/demo.stamp ## start a loopback endpoint with real models, probe it, write a report
-	@$(BIN)/python -m probe.demo.run
+	@$(BIN)/probe demo
 
 test: lint ## lint, types and the whole test suite
 	@echo "== pytest"

@@ -1,0 +1,123 @@
+"""What the documents show is what the program does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from probe.cli.main import cli
+from probe.errors import ProbeError
+from probe.setup import Project
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PROGRAMS = {"make", "probe", "pip", "git", "cd"}
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text(name), re.MULTILINE | re.DOTALL)
+
+
+def command_lines() -> list[list[str]]:
+    lines = [line for name in DOCUMENTS for block in blocks(name, "sh") for line in block.splitlines()]
+    commands = [shlex.split(part, comments=True) for line in lines for part in line.split("&&")]
+    commands += [
+        shlex.split(part) for name in DOCUMENTS for part in re.findall(r"`((?:make|probe) [^`]+)`", text(name))
+    ]
+    return [command for command in commands if command]
+
+
+def commands() -> dict[str, click.Command]:
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
+
+
+@pytest.mark.parametrize("example", [*blocks("README.md", "yaml"), text("probe/cli/template.yaml")])
+def test_config_examples_come_to_tasks(example: str, tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs" / "review.txt").write_text(
+        "The staff were friendly, but the refund was slow.", encoding="utf-8"
+    )
+    path = tmp_path / "probe.yaml"
+    path.write_text(example, encoding="utf-8")
+    tasks = Project.load(path, environment={"VENDOR_A_KEY": "k"}).tasks()
+    assert {task.probe for task in tasks} == {"reviews"}
+    assert [task.method.name for task in tasks] == ["occlusion", "substitution", "lime", "shapley"]
+
+
+def test_the_readme_has_a_config_and_both_commands() -> None:
+    assert len(blocks("README.md", "yaml")) == 1
+    shown = command_lines()
+    assert ["make", "demo"] in shown
+    assert ["make", "test"] in shown
+
+
+def test_commands_and_options_shown_exist() -> None:
+    known = commands()
+    targets = set(re.findall(r"^([a-z]+):", text("Makefile"), re.MULTILINE))
+    for program, *arguments in command_lines():
+        assert program in PROGRAMS, program
+        if program == "make":
+            names = {argument for argument in arguments if "=" not in argument and not argument.startswith("-")}
+            assert names <= targets, arguments
+        elif program == "probe":
+            command = known[arguments[0]]
+            options = {option for parameter in command.params for option in parameter.opts}
+            assert {argument for argument in arguments if argument.startswith("-")} <= options, arguments
+
+
+def test_the_table_of_commands_is_complete() -> None:
+    assert set(re.findall(r"^\| `probe ([a-z-]+)` \|", text("README.md"), re.MULTILINE)) == set(commands())
+
+
+def test_exit_codes_are_those_of_the_errors() -> None:
+    sentence = text("README.md").partition("Exit codes: ")[2].partition(".")[0]
+    told = {int(code) for code in re.findall(r"\b(\d+) ", sentence)}
+    assert {0, 130} | {error.exit_code for error in ProbeError.__subclasses__()} <= told
+
+
+@pytest.mark.parametrize("code", blocks("README.md", "python"))
+def test_python_examples_run(code: str, tmp_path: Path) -> None:
+    (tmp_path / "probe.yaml").write_text(blocks("README.md", "yaml")[0], encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "VENDOR_A_KEY": "k"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "('a'" in done.stdout or "('slow'" in done.stdout or "('refund'" in done.stdout
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_and_links_named_exist(name: str) -> None:
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text(name)) if "://" not in link]
+    paths = re.findall(
+        r"`((?:probe|adapters|storage|tests|tools|\.ci)/[^`\s<>*]+|[A-Za-z.-]+\.(?:md|toml|yml|lock))`", text(name)
+    )
+    for path in [*links, *paths]:
+        assert (ROOT / path).exists() or path == "probe.yaml", f"{name} names {path}"
+
+
+def test_architecture_is_read_in_one_sitting() -> None:
+    assert len(text("ARCHITECTURE.md").splitlines()) <= 60
+
+
+def test_continuous_integration_runs_the_readmes_test_command() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
+    assert [line for line in text(".ci/run").splitlines() if line.startswith("exec")] == ["exec make test"]
+
+
+def test_make_help_lists_every_target() -> None:
+    done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    phony = re.findall(r"^\.PHONY: (.+)$", text("Makefile"), re.MULTILINE)[0].split()
+    assert {line.split()[1] for line in done.stdout.splitlines()} == set(phony)
