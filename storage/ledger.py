@@ -24,6 +24,12 @@ from storage.records import Entry
 from storage.schema import body, endpoint, evaluation, usage_day
 from storage.store import Store
 
+_STANDING = (
+    sa.select(*(evaluation.c[name] for name in Standing.COLUMNS))
+    .where(evaluation.c.key.in_(sa.bindparam("keys", expanding=True)))
+    .order_by(evaluation.c.key, evaluation.c.generation)
+    .with_for_update()  # on Postgres; on SQLite the whole file is ours already
+)
 #: Entries in one transaction, so that the first caller of a flood does not wait for the last.
 _MOST = 5_000
 
@@ -207,11 +213,9 @@ class _Writer:
 
     def _standing(self, connection: sa.Connection, entries: list[Entry]) -> dict[tuple[bytes, int], Standing]:
         """How the rows of ``entries`` stand now; they stay so until we commit."""
-        question = sa.select(*(evaluation.c[name] for name in Standing.COLUMNS)).with_for_update()
         found: dict[tuple[bytes, int], Standing] = {}
         for some in chunks(sorted({entry.key for entry in entries}), 1_000):
-            at = question.where(evaluation.c.key.in_(some)).order_by(evaluation.c.key, evaluation.c.generation)
-            for key, generation, *rest in connection.execute(at):
+            for key, generation, *rest in connection.execute(_STANDING, {"keys": some}):
                 found[key, generation] = Standing(key, generation, *rest)
         return found
 
