@@ -36,8 +36,9 @@ __all__ = [
 ]
 
 #: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
-_HOMES = {name: "probe.api" for name in ("aexplain", "arun", "explain", "predict_fn", "run")} | {
-    name: "probe.results" for name in ("Result", "Results")
+_HOMES = {
+    **dict.fromkeys(("aexplain", "arun", "explain", "predict_fn", "run"), "probe.api"),
+    **dict.fromkeys(("Result", "Results"), "probe.results"),
 }
 
 

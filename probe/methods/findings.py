@@ -167,12 +167,10 @@ def unstable(half_split_spread: float) -> list[Finding]:
     """P204 if two halves differ by more than the values themselves."""
     if not half_split_spread > _UNSTABLE:
         return []
-    return [
-        Finding(
-            "P204",
-            f"two halves of the evaluations differ by {2 * half_split_spread:.0%} of the values' size: raise the budget",
-        )
-    ]
+    share = (
+        f"{2 * half_split_spread:.0%}" if half_split_spread < 1 else "more than 200%"
+    )  # beyond, the figure says no more
+    return [Finding("P204", f"two halves of the evaluations differ by {share} of the values' size: raise the budget")]
 
 
 def undetermined(independent: int, needed: int) -> list[Finding]:

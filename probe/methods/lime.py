@@ -14,7 +14,7 @@ from sklearn.linear_model import lars_path
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
 from probe.methods.design import Ints, enumerate_all, paired_design, singles_first_design, without_known
-from probe.methods.effects import check_features, full_value
+from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, poor_fit, small_budget, undetermined, unstable
 from probe.methods.regression import (
@@ -52,7 +52,7 @@ class Lime:
     Where lime draws with replacement, this takes distinct balanced complementary pairs and weights each row by its law
     over its share in the design, so it estimates lime's limit of infinitely many draws; no ridge penalty, which at lime's
     kernel weights makes it unstable (Tan, Tian & Li, *GLIME*, NeurIPS 2023). 2ⁿ evaluations give that limit exactly. The
-    width is no part of the question: another one needs no new evaluations. ``base_value`` is the intercept.
+    width is no part of the question: another one needs no new evaluations. The intercept is in ``details``.
     """
 
     kernel_width: float = 0.25
@@ -116,7 +116,7 @@ class Lime:
             method=self.name,
             values=values[1:],
             std_errors=std_errors[1:],
-            base_value=float(values[0]),
+            base_value=base_value(table)[0],
             full_value=full,
             evaluations=table.m,
             exact=exact,
@@ -136,6 +136,7 @@ class Lime:
             ),
             details={
                 "law": self._law(features),
+                "intercept": float(values[0]),
                 "local_prediction": math.fsum(values),
                 "selected": [features[i - 1].name for i in chosen[1:]],
             },

@@ -80,7 +80,7 @@ def _held_out(value: float, *, shapley: bool) -> Fact:
 
 def _halves(spread: float) -> Fact:
     """``spread`` is half the distance between two halves' values over the norm of the values."""
-    value = f"{200 * spread:.0f} %"
+    value = f"{200 * spread:.0f} %" if spread < 1 else "> 200 %"
     if spread <= 0.05:
         return Fact(
             "Halves differ by", value, "of the values' size: two halves of the evaluations tell the same", "good"

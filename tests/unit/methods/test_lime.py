@@ -52,7 +52,7 @@ def test_all_coalitions_give_limes_limit(law: Any, width: float) -> None:
     model, r2 = limit(game, n, law=law, width=width)
     assert explanation.trust["r2"] == pytest.approx(r2)
     assert explanation.values == pytest.approx(model.coef_, abs=1e-10)
-    assert explanation.base_value == pytest.approx(model.intercept_, abs=1e-10)
+    assert explanation.details["intercept"] == pytest.approx(model.intercept_, abs=1e-10)
     assert explanation.exact
     assert explanation.std_errors.max() == 0
 
@@ -64,6 +64,7 @@ def test_a_linear_function_is_recovered(n: int, per_feature: float, seed: int) -
     _, explanation = play(Lime(), additive_game(weights), words(n), int(per_feature * n) + 2, seed=seed)
     assert explanation.values == pytest.approx(weights, abs=1e-8)
     assert explanation.base_value == pytest.approx(0.25, abs=1e-8)
+    assert explanation.details["intercept"] == pytest.approx(0.25, abs=1e-8)
     assert explanation.trust.get("r2_held_out", 1.0) == pytest.approx(1, abs=1e-9)
 
 
