@@ -1,0 +1,1 @@
+"""What the performance goals are measured with. Each module is one command: ``python -m benchmarks.NAME``."""
