@@ -12,6 +12,7 @@ from typing import Any
 
 from adapters import Adapter, CallableAdapter
 from probe.clock import Clock
+from probe.database import open_store, storage_url
 from probe.engine.budget import Budget
 from probe.engine.events import Listener, silent
 from probe.engine.run import Runner, RunResult, RunSettings
@@ -26,9 +27,7 @@ from probe.setup import (
     code_version,
     make_masker,
     method_choice,
-    open_store,
     remote_of,
-    storage_url,
     target_spec,
     transport_for,
 )

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters import Adapter, SpecError, Transport, endpoint_from_config, open_transport
-from probe.config import Config, Group, ProbeConfig, expand, load_config
+from probe.config import Config, Group, ProbeConfig, load_config
+from probe.database import configured_url
 from probe.engine.budget import Budget
 from probe.engine.run import RunSettings
 from probe.engine.tasks import ProbeTask, Remote
@@ -24,7 +25,7 @@ from probe.maskers.base import Kind, Masker
 from probe.methods import METHODS, build_method
 from probe.methods.base import Method, View
 from probe.targets import TargetSpec
-from storage import Store, records
+from storage import records
 
 _ROW_FILES = ("background", "reference")  #: masker settings that may name a file of rows
 
@@ -52,9 +53,8 @@ class Project:
 
     @property
     def storage_url(self) -> str:
-        """The database, with secrets filled in; a relative SQLite path is relative to the config."""
-        url = self.environment.get("PROBE_STORAGE") or expand(self.config.storage, self.environment, where="storage")
-        return storage_url(url, base=self.base)
+        """The database, with secrets filled in. Raises :class:`ConfigError` if one is not set."""
+        return configured_url(self.config, environment=self.environment, base=self.base)
 
     def remote(self, name: str) -> Remote:
         """The endpoint ``name``.
@@ -229,19 +229,6 @@ def transport_for(adapter: Adapter, environment: Mapping[str, str]) -> Transport
         return open_transport(adapter, environment=environment)
     except SpecError as error:
         raise ConfigError(str(error)) from error
-
-
-def storage_url(url: str, *, base: Path) -> str:
-    """``url`` with a relative SQLite path made relative to ``base``."""
-    prefix = "sqlite:///"
-    if url.startswith(prefix) and not url.startswith(prefix + "/"):
-        return prefix + str((base / url.removeprefix(prefix)).resolve())
-    return url
-
-
-def open_store(url: str) -> Store:
-    """The database, created or checked. Raises ``storage.StorageError``."""
-    return Store.open(url)
 
 
 def code_version() -> str:

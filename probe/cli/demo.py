@@ -7,13 +7,11 @@ from pathlib import Path
 
 import click
 
-from probe.api import run
-from probe.cli.progress import Progress
 from probe.cli.report import write_report
 from probe.errors import ConfigError
 
 
-@click.command("demo")
+@click.command("demo", short_help="Probe real models on this machine.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path("demo-out"))
 def command(folder: Path) -> int:
     """Probe real models behind a loopback endpoint: a photograph, texts, table rows. Ends with answers that are known.
@@ -25,6 +23,9 @@ def command(folder: Path) -> int:
         from probe.demo.known import checks
     except ImportError as error:
         raise ConfigError(f"the demo needs {error.name}; install blackbox-probe[demo]") from error
+    from probe.api import run
+    from probe.cli.progress import Progress
+
     folder.mkdir(parents=True, exist_ok=True)
     with demo_server(folder / "models") as url:
         main, marks = write_demo(folder, url)

@@ -7,13 +7,14 @@ import difflib
 import click
 
 from probe.errors import ConfigError
-from probe.findings import FINDINGS
 
 
-@click.command("explain")
+@click.command("explain", short_help="Word a finding's code, such as P101.")
 @click.argument("code", required=False)
 def command(code: str | None) -> int:
     """Word a finding's code, such as P101; without a code, list them."""
+    from probe.findings import FINDINGS
+
     if code is None:
         for name, wording in sorted(FINDINGS.items()):
             click.echo(f"{name}  {wording.title}")

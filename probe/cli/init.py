@@ -12,7 +12,7 @@ from probe.config import Config
 from probe.errors import ConfigError
 
 
-@click.command("init")
+@click.command("init", short_help="Write a commented probe.yaml.")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=Path())
 def command(folder: Path) -> int:
     """Write a commented probe.yaml, its schema for editors, and one example input."""

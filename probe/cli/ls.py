@@ -9,11 +9,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from probe.cli.options import config_option, database, json_option, storage_option
+from probe.cli.options import config_option, json_option, storage_option, stored
 from probe.engine.budget import money
-from probe.report.as_json import run_json
-from probe.report.clean import safe_text
-from probe.setup import open_store
 
 
 @click.command("ls")
@@ -23,7 +20,10 @@ from probe.setup import open_store
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Most runs to list.")
 def command(config_path: Path, storage: str | None, as_json: bool, limit: int) -> int:
     """List runs, newest first."""
-    with open_store(database(config_path, storage)) as store:
+    from probe.report.as_json import run_json
+    from probe.report.clean import safe_text
+
+    with stored(config_path, storage) as store:
         runs = store.runs(limit)
     if as_json:
         click.echo(json.dumps([run_json(run) for run in runs], indent=2))

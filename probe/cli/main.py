@@ -11,10 +11,11 @@ import click
 
 import probe.errors as errors
 from adapters import AdapterError, Secrets
-from probe.report.clean import safe_text
+from storage import NotFound
 from storage import StorageError as StoreFailure
 
-#: command → module; loaded when used, so that `probe --help` and `probe ls` do not import scikit-image
+#: Command → module. What takes long to import (scikit-learn, scikit-image, scipy) is imported where a command needs it, so
+#: that `probe --help` and a slip in a config are answered at once.
 _COMMANDS = {
     "demo": "probe.cli.demo",
     "init": "probe.cli.init",
@@ -64,6 +65,8 @@ def _run(args: list[str] | None) -> int:
         return _fail("interrupted", 130)
     except errors.ProbeError as error:
         return _fail(str(error), error.exit_code)
+    except NotFound as error:  # a run id that was mistyped is no failure of the database
+        return _fail(str(error), errors.ConfigError.exit_code)
     except StoreFailure as error:
         return _fail(str(error), errors.StorageError.exit_code)
     except AdapterError as error:
@@ -75,8 +78,10 @@ def _run(args: list[str] | None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
+    from probe.report.clean import safe_text
+
     secrets = Secrets(tuple(value for name, value in os.environ.items() if _looks_secret(name) and len(value) >= 8))
-    click.echo(f"probe: {safe_text(secrets.redact(message))}", err=True)
+    click.echo(f"probe: {safe_text(secrets.redact(message), one_line=True)}", err=True)
     return code
 
 

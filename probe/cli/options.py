@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from probe.setup import Project, storage_url
+from probe.config import load_config
+from probe.database import configured_url, open_store, storage_url
+
+if TYPE_CHECKING:
+    from probe.setup import Project
+    from storage import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,12 +51,17 @@ def run_options(command: F) -> F:
 
 
 def project(config_path: Path, *, rate: str | None = None) -> Project:
-    """The config at ``config_path``, read and checked."""
-    return Project.load(config_path, environment=os.environ, rate=rate)
+    """The config at ``config_path``, read and checked. Raises :class:`probe.ConfigError`."""
+    config, text = load_config(config_path)  # a slip in the config is said before the libraries are loaded
+
+    from probe.setup import Project
+
+    return Project(config_path, config, text, os.environ, rate)
 
 
-def database(config_path: Path, storage: str | None) -> str:
-    """The database's URL from the option or the config."""
+def stored(config_path: Path, storage: str | None) -> Store:
+    """The database of the option or the config, which must be there: for commands that only read."""
     if storage is not None:
-        return storage_url(storage, base=Path())
-    return project(config_path).storage_url
+        return open_store(storage_url(storage, base=Path()), create=False)
+    config, _ = load_config(config_path)
+    return open_store(configured_url(config, environment=os.environ, base=config_path.parent), create=False)

@@ -6,20 +6,21 @@ import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from probe.cli.options import json_option, project, run_options
+from probe.database import open_store, storage_url
 from probe.engine.budget import money
-from probe.engine.plan import Plan, make_plan
-from probe.engine.run import run_digest
-from probe.report.clean import safe_text
-from probe.setup import open_store, storage_url
+
+if TYPE_CHECKING:
+    from probe.engine.plan import Plan
 
 
-@click.command("plan")
+@click.command("plan", short_help="What a run would send, cost and take.")
 @run_options
 @json_option
 def command(
@@ -33,6 +34,10 @@ def command(
 ) -> int:
     """What `probe run` would send, cost and take. Sends nothing."""
     loaded = project(config_path, rate=rate)
+
+    from probe.engine.plan import make_plan
+    from probe.engine.run import run_digest
+
     tasks = loaded.tasks(only=only, seed=seed)
     settings = loaded.settings(budget=budget, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
@@ -54,6 +59,8 @@ def command(
 
 
 def _print(plan: Plan, *, resumes: str | None) -> None:
+    from probe.report.clean import safe_text
+
     console = Console(highlight=False, soft_wrap=False)
     table = Table(box=None, pad_edge=False)
     for name, justify in (

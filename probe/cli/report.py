@@ -6,13 +6,11 @@ from pathlib import Path
 
 import click
 
-from probe.cli.options import config_option, database, storage_option
+from probe.cli.options import config_option, storage_option, stored
 from probe.errors import ConfigError
-from probe.results import load_results
-from probe.setup import open_store
 
 
-@click.command("report")
+@click.command("report", short_help="Write a stored run as one HTML file.")
 @click.argument("run_id", metavar="RUN")
 @config_option
 @storage_option
@@ -21,7 +19,9 @@ from probe.setup import open_store
 )
 def command(run_id: str, config_path: Path, storage: str | None, output: Path | None) -> int:
     """Write the HTML report of a stored run: one file, no JavaScript, nothing loaded from elsewhere."""
-    with open_store(database(config_path, storage)) as store:
+    from probe.results import load_results
+
+    with stored(config_path, storage) as store:
         results = load_results(store, run_id)
     path = output or Path(f"probe-report-{results.run.id}.html")
     write_report(path, results.html())

@@ -7,20 +7,19 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from probe.api import arun
 from probe.cli.options import json_option, run_options
-from probe.cli.progress import Progress
 from probe.cli.report import write_report
-from probe.engine.run import Runner
-from probe.report.as_json import results_json
-from probe.report.clean import safe_text
-from probe.results import Results
+
+if TYPE_CHECKING:
+    from probe.engine.run import Runner
+    from probe.results import Results
 
 
-@click.command("run")
+@click.command("run", short_help="Send what is missing, explain, show.")
 @run_options
 @json_option
 @click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report to this file.")
@@ -40,6 +39,11 @@ def command(
 
     Interrupted, or out of budget? The same command goes on where it stopped; nothing is paid for twice.
     """
+    from probe.api import arun
+    from probe.cli.progress import Progress
+    from probe.report.as_json import results_json
+    from probe.report.clean import safe_text
+
     with Progress(sys.stderr, quiet=quiet) as progress:
 
         async def work() -> Results:

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import click
 
-from probe.cli.options import config_option, database, json_option, storage_option
-from probe.report.as_json import results_json
-from probe.results import load_results
-from probe.setup import open_store
+from probe.cli.options import config_option, json_option, storage_option, stored
 
 
 @click.command("show")
@@ -22,7 +19,10 @@ from probe.setup import open_store
 @json_option
 def command(run_id: str, config_path: Path, storage: str | None, as_json: bool) -> int:
     """Show a stored run. RUN is its id or the beginning of it."""
-    with open_store(database(config_path, storage)) as store:
+    from probe.report.as_json import results_json
+    from probe.results import load_results
+
+    with stored(config_path, storage) as store:
         results = load_results(store, run_id)
     if as_json:
         click.echo(json.dumps(results_json(results.run, results.shown), indent=2))
