@@ -121,7 +121,8 @@ class Runner:
         round_ = await asyncio.to_thread(self._collect, earlier.id if earlier is not None else None)
         run = earlier or self._new_run(digest)
         self._run = run
-        await asyncio.to_thread(self._store.start_run, replace(run, status="running"))
+        if earlier is None:
+            await asyncio.to_thread(self._store.start_run, replace(run, status="running"))
         await asyncio.to_thread(self._store_subjects)
         journal = Journal(self._store)
         try:
