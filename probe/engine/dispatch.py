@@ -188,10 +188,12 @@ class Dispatcher:
             raise self._error
 
     def stop(self, kind: str, reason: str) -> None:
-        """Send nothing more; requests that are under way are waited for. The first reason stands."""
+        """Send nothing more; requests that are under way are waited for, and so are those that the budget still covers. The
+        first reason stands."""
+        if kind != "budget":
+            self._stop_event.set()
         if self.stopped is None:
             self.stopped = Stop(kind, reason)
-            self._stop_event.set()
             self._emit(EndpointStopped(self.adapter.name, kind, reason))
 
     # -- one batch ------------------------------------------------------------------------------------------------------
@@ -420,9 +422,9 @@ class Dispatcher:
         stop = asyncio.ensure_future(self._stop_event.wait())
         try:
             await asyncio.wait({wait, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if self.stopped is None:
+            if not self._stop_event.is_set():
                 await wait
-            return self.stopped is None
+            return not self._stop_event.is_set()
         finally:
             for task in (wait, stop):
                 if not task.done():
