@@ -62,7 +62,7 @@ def _run(args: list[str] | None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), 2)
     except (click.Abort, KeyboardInterrupt):
-        return _fail("interrupted", 130)
+        return _fail("interrupted; the same command goes on where it stopped", 130)
     except errors.ProbeError as error:
         return _fail(str(error), error.exit_code)
     except NotFound as error:  # a run id that was mistyped is no failure of the database
