@@ -201,9 +201,23 @@ def _results(store: Store, outcome: RunResult) -> Results:
     loaded = load_results(store, outcome.run.id)
     order = {probe.id: position for position, probe in enumerate(outcome.probes)}
     items = tuple(sorted(loaded.items, key=lambda result: order.get(result.probe.id, len(order))))
-    stops = tuple(f"{name}: {stop.reason}" for name, stop in outcome.stops.items())
+    stops = tuple(_why_stopped(name, stop.kind, stop.reason) for name, stop in outcome.stops.items())
     failures = tuple(probe.error for probe in outcome.probes if probe.error is not None and not stops)
     return Results(outcome.run, items, outcome.exit_code, tuple(dict.fromkeys(stops + failures)))
+
+
+#: what to do about an endpoint that was given up, by the kind of its end; the others say it themselves
+_ADVICE = {
+    "auth": "check the secret that its auth names, then run the same command",
+    "broken": "check its url, items and scores against what it answers, then run the same command",
+    "down": "see that it is up and its url is right, then run the same command",
+}
+
+
+def _why_stopped(endpoint: str, kind: str, reason: str) -> str:
+    """One line: who, what was seen, what to do. Budget and interruption are the whole run's; adapters name the endpoint."""
+    who = "" if kind in {"budget", "interrupted"} or repr(endpoint) in reason else f"endpoint {endpoint!r}: "
+    return f"{who}{reason}; {_ADVICE[kind]}" if kind in _ADVICE else f"{who}{reason}"
 
 
 @contextmanager

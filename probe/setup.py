@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from probe.inputs import Item, load_items, read_rows
 from probe.lexicon import Lexicon
 from probe.maskers import build_masker
 from probe.maskers.base import Kind, Masker
+from probe.maskers.factory import known_settings
 from probe.methods import METHODS, build_method
 from probe.methods.base import Method, View
 from probe.targets import TargetSpec
@@ -63,15 +64,16 @@ class Project:
             ConfigError: no such endpoint, or it is described wrongly.
         """
         if name not in self.config.endpoints:
-            near = difflib.get_close_matches(name, list(self.config.endpoints), n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.config.endpoints)}"
-            raise ConfigError(f"{self.path}: there is no endpoint {name!r}; {hint}")
+            raise ConfigError(f"{self.path}: there is no endpoint {name!r}; {_hint(name, self.config.endpoints)}")
         spec = dict(self.config.endpoints[name])
         if self.rate is not None:
             spec["limits"] = {**(spec.get("limits") or {}), "rate": self.rate}
         try:
             adapter = endpoint_from_config(name, spec, environment=self.environment, base=self.base)
         except SpecError as error:
+            if self.rate is not None and str(error).startswith(place := f"endpoints.{name}.limits.rate"):
+                said = str(error).removeprefix(place).removeprefix(".requests").removeprefix(": ")
+                raise ConfigError(f"rate {self.rate!r}: {said}") from error
             raise ConfigError(f"{self.path}: {error}") from error
         return remote_of(
             adapter,
@@ -88,7 +90,7 @@ class Project:
         """
         for name in only:
             if name not in self.config.probes:
-                raise ConfigError(f"{self.path}: there is no probe {name!r}; there are {', '.join(self.config.probes)}")
+                raise ConfigError(f"{self.path}: there is no probe {name!r}; {_hint(name, self.config.probes)}")
         remotes = cache(self.remote)
         chosen = {name: spec for name, spec in self.config.probes.items() if not only or name in only}
         used_seed = self.config.seed if seed is None else seed
@@ -161,6 +163,13 @@ class Project:
         return filled
 
 
+def _hint(name: str, known: Iterable[str]) -> str:
+    """What to write in place of ``name``."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"
+
+
 @dataclass(frozen=True, slots=True)
 class MethodChoice:
     """A method as the config names it: built, with the masker settings written beside its own."""
@@ -192,6 +201,10 @@ def method_choice(entry: str | Mapping[str, Mapping[str, Any] | None], *, kind: 
         method = build_method(name, {key: value for key, value in given.items() if key in own})
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{where}: {error}") from error
+    for key in given:
+        if key not in own and key not in known_settings(kind):
+            hint = _hint(key, sorted({*own, *known_settings(kind)}))
+            raise ConfigError(f"{where}: neither {name} nor a masker of {kind} inputs has a setting {key!r}; {hint}")
     if kind not in method.kinds:
         raise ConfigError(f"{where}: {name} works on {', '.join(sorted(method.kinds))}, not on {kind} inputs")
     return MethodChoice(method, {key: value for key, value in given.items() if key not in own})

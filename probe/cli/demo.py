@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from probe.cli.options import colored
 from probe.cli.report import write_report
 from probe.errors import ConfigError
 
@@ -25,6 +26,7 @@ def command(folder: Path) -> int:
         raise ConfigError(f"the demo needs {error.name}; install blackbox-probe[demo]") from error
     from probe.api import run
     from probe.cli.progress import Progress
+    from probe.report.clean import safe_text
 
     folder.mkdir(parents=True, exist_ok=True)
     with demo_server(folder / "models") as url:
@@ -33,9 +35,9 @@ def command(folder: Path) -> int:
             results = run(main, on_event=progress.hear)
         with Progress(sys.stderr, quiet=True) as progress:
             marked = run(marks, on_event=progress.hear)
-    click.echo(results.text(width=progress.width, color=sys.stdout.isatty()), nl=False)
+    click.echo(results.text(width=progress.width, color=colored(sys.stdout)), nl=False)
     for reason in (*results.reasons, *marked.reasons):
-        click.echo(f"probe: {reason}", err=True)
+        click.echo(f"probe: {safe_text(reason, one_line=True)}", err=True)
     if results.exit_code or marked.exit_code:
         return results.exit_code or marked.exit_code
     report = folder / "report.html"

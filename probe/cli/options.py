@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
@@ -34,6 +34,11 @@ storage_option = click.option(
     envvar="PROBE_STORAGE",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on standard output.")
+
+
+def colored(stream: TextIO) -> bool:
+    """Whether to write colours: to a terminal, unless ``NO_COLOR`` says otherwise (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
 
 
 def run_options(command: F) -> F:

@@ -63,9 +63,12 @@ class Progress:
         elif isinstance(event, Throttled):
             self._line(f"{safe_text(event.endpoint)}: told to slow down, holding {event.wait:.1f} s")
         elif isinstance(event, EndpointStopped):
-            self._line(f"{safe_text(event.endpoint)}: stopped ({event.kind}): {safe_text(event.reason)}")
+            self._line(
+                f"{safe_text(event.endpoint)}: stopped ({event.kind})"
+            )  # the reason ends the command, in one line
         elif isinstance(event, ProbeFinished) and self._bars is None:
-            self._line(f"{safe_text(event.probe)} · {safe_text(event.instance)} · {event.method}: {event.status}")
+            what = (event.probe, event.instance, event.endpoint, event.method)
+            self._line(f"{' · '.join(safe_text(word) for word in what)}: {event.status}")
 
     def _start(self, event: RunStarted) -> None:
         self._total = event.evaluations

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from probe.cli.options import json_option, run_options
-from probe.cli.report import write_report
+from probe.cli.options import colored, json_option, run_options
+from probe.cli.report import check_writable, write_report
 
 if TYPE_CHECKING:
     from probe.engine.run import Runner
@@ -39,6 +39,9 @@ def command(
 
     Interrupted, or out of budget? The same command goes on where it stopped; nothing is paid for twice.
     """
+    if report is not None:
+        check_writable(report)  # before anything is paid for
+
     from probe.api import arun
     from probe.cli.progress import Progress
     from probe.report.as_json import results_json
@@ -59,16 +62,16 @@ def command(
             )
 
         results = asyncio.run(work())
-    if report is not None:
-        write_report(report, results.html())
     if as_json:
         click.echo(json.dumps(results_json(results.run, results.shown), indent=2))
     else:
-        click.echo(results.text(width=progress.width, color=sys.stdout.isatty()), nl=False)
-        if report is not None:
+        click.echo(results.text(width=progress.width, color=colored(sys.stdout)), nl=False)
+    if report is not None:
+        write_report(report, results.html())
+        if not as_json:
             click.echo(f"report: {report}")
     for reason in results.reasons:
-        click.echo(f"probe: {safe_text(reason)}", err=True)
+        click.echo(f"probe: {safe_text(reason, one_line=True)}", err=True)
     return results.exit_code
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from probe.cli.options import config_option, json_option, storage_option, stored
+from probe.cli.options import colored, config_option, json_option, storage_option, stored
 
 
 @click.command("show")
@@ -28,5 +28,5 @@ def command(run_id: str, config_path: Path, storage: str | None, as_json: bool) 
         click.echo(json.dumps(results_json(results.run, results.shown), indent=2))
     else:
         width = min(shutil.get_terminal_size((100, 24)).columns, 140)
-        click.echo(results.text(width=width, color=sys.stdout.isatty()), nl=False)
+        click.echo(results.text(width=width, color=colored(sys.stdout)), nl=False)
     return 0
