@@ -1,6 +1,7 @@
 """Results and ledger in SQLite or Postgres.
 
 ``Store.open(url)`` reads and writes results, ``Journal(store)`` writes the ledger, ``upgrade(url)`` migrates an old database.
+``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share.
 """
 
 from storage.errors import (
@@ -21,6 +22,7 @@ from storage.errors import (
     Unstorable,
 )
 from storage.ledger import Journal
+from storage.limits import Lease, Purse, Reservations, Spent
 from storage.records import (
     Attribution,
     Endpoint,
@@ -52,15 +54,19 @@ __all__ = [
     "Instance",
     "InstanceKind",
     "Journal",
+    "Lease",
     "Locked",
     "NotFound",
     "Probe",
     "ProbeStatus",
+    "Purse",
     "ReadOnly",
+    "Reservations",
     "Run",
     "RunStatus",
     "SchemaTooNew",
     "SchemaTooOld",
+    "Spent",
     "StorageError",
     "Store",
     "Unstorable",

@@ -42,6 +42,7 @@ class Database:
         self.engine = _sqlite(self._url, timeout) if self.is_sqlite else _postgres(self._url, timeout)
         self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._writers = self.engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._singles = self._writers if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer: our own threads queue here, which is fair and wakes at once, unlike its busy handler
         self._turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -56,18 +57,20 @@ class Database:
         with self.worded(), self.engine.connect() as connection:
             yield connection
 
-    def write(self, work: Callable[[sa.Connection], T]) -> T:
+    def write(self, work: Callable[[sa.Connection], T], *, single: bool = False) -> T:
         """Run ``work`` in one transaction: all of it is stored when this returns, or nothing.
 
-        ``work`` is run again if the database undid it in favour of someone else's. Raises :class:`StorageError`.
+        ``work`` is run again if the database undid it in favour of someone else's. ``single``: on Postgres it executes one
+        statement, which then commits by itself: no round trips while a row is locked. Raises :class:`StorageError`.
         """
+        engine = self._singles if single else self._writers
         for attempt in Retrying(
             retry=retry_if_exception_type(Contended),
             stop=stop_after_attempt(6),
             wait=wait_exponential(multiplier=0.005, max=0.2),
             reraise=True,
         ):
-            with attempt, self._turn, self.worded(), self._writers.begin() as connection:
+            with attempt, self._turn, self.worded(), engine.begin() as connection:
                 return work(connection)
         raise AssertionError("unreachable: the last attempt returns or raises")
 

@@ -14,7 +14,7 @@ from storage.columns import Count, Figure, Json, Moment, Words
 from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
 
 #: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "probe_schema"
 
 metadata = sa.MetaData(
@@ -181,4 +181,25 @@ usage_day = sa.Table(
     sa.Column("requests", sa.BigInteger, nullable=False),
     sa.Column("errors", sa.BigInteger, nullable=False),
     sa.Column("cost_micro", sa.BigInteger, nullable=False),
+)
+
+# Times are seconds on the database's clock: Unix time by Postgres's, time since boot for SQLite (see limits.py).
+limiter = sa.Table(
+    "limiter",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("next_slot", Figure, nullable=False),  # the first that nobody has taken
+    sa.Column("held_until", Figure, nullable=False),
+    sa.Column("as_of", Figure, nullable=False),  # when the row was last changed, to notice a clock that went back
+    sa.Column("gap", Figure),  # seconds between slots as last asked for
+)
+
+budget = sa.Table(
+    "budget",
+    metadata,
+    sa.Column("name", Words, primary_key=True),
+    sa.Column("requests", sa.BigInteger, nullable=False),  # spent so far
+    sa.Column("micro", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("requests >= 0", name="requests"),
+    sa.CheckConstraint("micro >= 0", name="micro"),
 )

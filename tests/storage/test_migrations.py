@@ -9,9 +9,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from storage import CannotOpen, SchemaTooNew, SchemaTooOld, StorageError, Store, migrations, upgrade
+from storage import (
+    CannotOpen,
+    Purse,
+    Reservations,
+    SchemaTooNew,
+    SchemaTooOld,
+    StorageError,
+    Store,
+    migrations,
+    upgrade,
+)
 from storage.schema import REVISION, VERSION_TABLE, metadata
-from tests.storage import builders
+from tests.storage import builders, schema_1
 
 
 def test_the_migrations_lead_in_one_line_to_the_revision_the_schema_names() -> None:
@@ -63,6 +73,25 @@ def test_upgrading_what_is_newest_keeps_what_is_stored(storage_url: str) -> None
     assert upgrade(storage_url) == (REVISION, REVISION)
     with Store.open(storage_url) as store:
         assert store.probes("7f3a0001") == [builders.probe()]
+
+
+def test_a_database_of_schema_1_keeps_every_number(storage_url: str) -> None:
+    schema_1.create(storage_url)
+    before = schema_1.contents(storage_url)
+    assert {name: len(rows) for name, rows in before.items()} == {n: len(rows) for n, rows in schema_1.ROWS.items()}
+    with pytest.raises(SchemaTooOld, match=r"schema 0001, .* run `probe db upgrade`"):
+        Store.open(storage_url)
+    assert upgrade(storage_url) == ("0001", REVISION)
+    assert schema_1.contents(storage_url) == before
+    with Store.open(storage_url, create=False) as store:
+        answered, intended = store.entries([schema_1.KEY])
+        assert answered.scores == {"positive": 0.1 + 0.2, "negative": 1e-300}
+        assert (answered.cost_micro, intended.attempts, answered.sent_at) == (2**53 + 1, 3, schema_1.NOON)
+        assert [probe.cost_micro for probe in store.probes("7f3a0001")] == [232_000, 232_000]
+        assert [(usage.requests, usage.cost_micro) for usage in store.usage()] == [(2**40, 2**53 + 1)]
+        # and it can do what is new
+        assert Reservations(store).lease("vendor-a", count=1, gap=1).starts_in < 1
+        assert Purse(store).take("run", requests=1, micro=1, most_requests=1, most_micro=1)
 
 
 def pretend(url: str, revision: str) -> None:
