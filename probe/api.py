@@ -210,6 +210,7 @@ def _results(store: Store, outcome: RunResult) -> Results:
 _ADVICE = {
     "auth": "check the secret that its auth names, then run the same command",
     "broken": "check its url, items and scores against what it answers, then run the same command",
+    "quota": "run the same command when it is renewed",
     "down": "see that it is up and its url is right, then run the same command",
 }
 
@@ -217,7 +218,8 @@ _ADVICE = {
 def _why_stopped(endpoint: str, kind: str, reason: str) -> str:
     """One line: who, what was seen, what to do. Budget and interruption are the whole run's; adapters name the endpoint."""
     who = "" if kind in {"budget", "interrupted"} or repr(endpoint) in reason else f"endpoint {endpoint!r}: "
-    return f"{who}{reason}; {_ADVICE[kind]}" if kind in _ADVICE else f"{who}{reason}"
+    advice = "" if "same command" in reason else _ADVICE.get(kind, "")
+    return f"{who}{reason}; {advice}" if advice else f"{who}{reason}"
 
 
 @contextmanager
