@@ -144,7 +144,7 @@ def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
     with database.reading() as connection:
         for name, rows in ROWS.items():
             columns = sorted(set().union(*rows))
-            question: sa.Select[Any] = sa.select(*(sa.column(column) for column in columns)).select_from(sa.table(name))
+            question = sa.select(sa.table(name, *(sa.column(column) for column in columns)))
             found[name] = sorted((tuple(row) for row in connection.execute(question)), key=str)
     database.close()
     return found
