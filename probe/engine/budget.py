@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from adapters import Price
 from probe.errors import BudgetReached, ConfigError
 
-_FORM = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(req|requests|usd|eur|gbp|\$)?\s*", re.IGNORECASE)
+_FORM = re.compile(r"(\$?)\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]*)", re.IGNORECASE)
+_REQUESTS = {"req", "request", "requests"}
+_CURRENCIES = {"usd": "USD", "eur": "EUR", "gbp": "GBP", "$": "USD"}
 
 
 @dataclass(slots=True)
@@ -20,31 +24,62 @@ class Budget:
 
     requests: int | None = None
     micro: int | None = None
+    currency: str = "USD"
     spent_requests: int = field(default=0, init=False)
     spent_micro: int = field(default=0, init=False)
 
     @classmethod
     def parse(cls, text: str | None) -> Budget:
-        """From ``500req``, ``2usd``, ``$2``-like text, several separated by commas.
+        """From ``500req``, ``2usd``, ``$2`` or one of each, separated by a comma.
 
         Raises:
             ConfigError: if it is none of these.
         """
         budget = cls()
-        for part in (text or "").split(","):
-            if not part.strip():
-                continue
-            match = _FORM.fullmatch(part.strip().removeprefix("$") + ("usd" if part.strip().startswith("$") else ""))
-            if not match:
-                raise ConfigError(f"budget: {part.strip()!r} is neither requests nor money; write 500req or 2usd")
-            amount, unit = match.group(1), (match.group(2) or "").lower()
-            if unit in {"req", "requests"} and "." not in amount:
-                budget.requests = int(amount)
-            elif unit and unit not in {"req", "requests"}:
-                budget.micro = _micro(amount)
-            else:
-                raise ConfigError(f"budget: {part.strip()!r} needs a unit; write {amount}req or {amount}usd")
+        for part in filter(None, map(str.strip, (text or "").split(","))):
+            match = _FORM.fullmatch(part)
+            if not match or (match[1] and match[3]):
+                raise ConfigError(f"budget: {_shown(part)} is neither requests nor money; write 500req or 2usd")
+            budget._set(part, match[2], (match[1] or match[3]).lower())
         return budget
+
+    def _set(self, part: str, amount: str, unit: str) -> None:
+        if not unit:
+            raise ConfigError(f"budget: {part!r} needs a unit; write {amount}req or {amount}usd")
+        if unit in _REQUESTS:
+            if "." in amount:
+                raise ConfigError(f"budget: {part!r} is not a whole number of requests")
+            if self.requests is not None:
+                raise ConfigError(f"budget: {part!r} is a second number of requests; write one")
+            self.requests = int(amount)
+        elif unit in _CURRENCIES:
+            if self.micro is not None:
+                raise ConfigError(f"budget: {part!r} is a second amount of money; write one")
+            self.micro, self.currency = int(Decimal(amount) * 1_000_000), _CURRENCIES[unit]
+        else:
+            known = "req, usd, eur or gbp"
+            raise ConfigError(f"budget: the unit of {_shown(part)} is not known; write {known}")
+
+    def check(self, prices: Mapping[str, Price]) -> None:
+        """Refuse a budget in money that could never stop anything. ``prices`` by endpoint name.
+
+        Raises:
+            ConfigError: no endpoint has a price, or one has it in another currency.
+        """
+        priced = {name: price for name, price in prices.items() if price.request_micro or price.item_micro}
+        if self.micro is None or not prices:
+            return
+        if not priced:
+            raise ConfigError(
+                f"budget: {money(self.micro)} {self.currency} is no limit, because no endpoint has a price "
+                f"({', '.join(prices)}); write price: {{request: …}} there, or the budget as 500req"
+            )
+        for name, price in priced.items():
+            if price.currency != self.currency:
+                raise ConfigError(
+                    f"budget: it is in {self.currency}, but endpoint {name!r} is paid in {price.currency}; "
+                    "use one currency, or write the budget as 500req"
+                )
 
     def take(self, micro: int) -> None:
         """Book one request that costs ``micro``.
@@ -74,11 +109,8 @@ class Budget:
         self.spent_micro -= micro
 
 
-def _micro(amount: str) -> int:
-    try:
-        return int((Decimal(amount) * 1_000_000).to_integral_value())
-    except InvalidOperation as error:
-        raise ConfigError(f"budget: {amount!r} is not a number") from error
+def _shown(part: str) -> str:
+    return repr(part if len(part) <= 40 else part[:40] + "…")
 
 
 def money(micro: int) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from adapters import Adapter
 from probe.engine.schedule import Lookup, Round, collect
-from probe.engine.tasks import ProbeState, ProbeTask
+from probe.engine.tasks import ProbeState, ProbeTask, check_readings
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,9 @@ def make_plan(tasks: Sequence[ProbeTask], *, lookup: Lookup, now: datetime, run_
     """The first round of every probe (the only one, unless a method is adaptive) against what the ledger has.
 
     Raises:
-        ConfigError: if a budget is too small for its method.
+        ConfigError: if a budget is too small for its method, or two endpoints cannot be told apart.
     """
+    check_readings(tasks)
     states = [ProbeState(task) for task in tasks]
     round_ = collect(states, lookup=lookup, now=now, run_id=run_id)
     counts = {id(state): [0, 0, 0] for state in states}

@@ -10,8 +10,10 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type
 from tenacity.stop import stop_base
 from tenacity.wait import wait_base
 
-from adapters import AdapterError, HttpResponse, MaybeBilled, Verdict
+from adapters import AdapterError, HttpResponse, Verdict
 from probe.clock import Clock
+
+_MOST_DOUBLINGS = 30  #: beyond it every wait is the longest one
 
 
 class TryAgain(Exception):
@@ -25,7 +27,7 @@ class TryAgain(Exception):
 
     def fingerprint(self) -> tuple[int, bytes] | None:
         """Status and body of a server error: the same twice for the same request means that asking again is no use."""
-        if self.response is not None and self.response.status >= 500:
+        if self.response is not None and self.response.status >= 500 and not self.verdict.throttled:
             return self.response.status, self.response.body
         return None
 
@@ -39,35 +41,39 @@ class RetryPolicy:
 
     attempts: int = 4  #: in all, throttled ones aside
     throttled_attempts: int = 12
-    first_wait: float = 0.5  #: seconds; doubles, with full jitter
+    first_wait: float = 0.5  #: seconds; doubles with every attempt of its kind, times a random 0.5 … 1
     most_wait: float = 30.0
     longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
     repeat_maybe_billed: bool = True  #: ask again although the provider may have counted the lost answer
 
     def wait(self, rng: np.random.Generator) -> wait_base:
-        """The pause before the next attempt: what the server said, else jittered exponential backoff."""
+        """The pause before the next attempt: what the server said, else jittered exponential backoff. One per request."""
         return _Wait(self, rng)
 
     def stop(self) -> stop_base:
-        """Whether to give up."""
+        """Whether to give up. One per request."""
         return _Stop(self)
 
 
 class _Wait(wait_base):
+    """Stateful: a server that was busy for a while does not make the first real failure wait for long."""
+
     def __init__(self, policy: RetryPolicy, rng: np.random.Generator) -> None:
         self._policy = policy
         self._rng = rng
+        self._counts = {True: 0, False: 0}
 
     def __call__(self, retry_state: RetryCallState) -> float:
-        failure = _failure(retry_state)
-        if failure.verdict.after is not None:
-            return max(0.0, failure.verdict.after)
-        ceiling = min(self._policy.most_wait, self._policy.first_wait * 2 ** (retry_state.attempt_number - 1))
-        return float(self._rng.uniform(0.5, 1.0) * ceiling)
+        verdict = _failure(retry_state).verdict
+        doublings = min(self._counts[verdict.throttled], _MOST_DOUBLINGS)
+        self._counts[verdict.throttled] += 1
+        if verdict.after is not None:
+            return max(0.0, verdict.after)
+        return float(self._rng.uniform(0.5, 1.0) * min(self._policy.most_wait, self._policy.first_wait * 2**doublings))
 
 
 class _Stop(stop_base):
-    """Stateful: one per request. Counts throttled and failed attempts apart, and sees the same 5xx come twice."""
+    """Stateful: counts throttled and failed attempts apart, and sees the same 5xx come twice."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -86,7 +92,7 @@ class _Stop(stop_base):
             return True
         if print_ is not None:
             self._seen.add(print_)
-        if isinstance(failure.cause, MaybeBilled) and not self._policy.repeat_maybe_billed:
+        if failure.verdict.maybe_billed and not self._policy.repeat_maybe_billed:
             return True
         return self._failed >= self._policy.attempts
 

@@ -12,6 +12,7 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -20,14 +21,17 @@ from asyncio_throttle.throttler import Throttler
 from adapters import Adapter, Prediction, Transport
 from probe.clock import Clock
 from probe.engine.budget import Budget
-from probe.engine.dispatch import Answer, Dispatcher, Stop, batches
+from probe.engine.concurrency import batches
+from probe.engine.dispatch import Dispatcher
 from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
 from probe.engine.explained import probe_record
 from probe.engine.journal import AsyncJournal
+from probe.engine.outcome import Stop
 from probe.engine.retry import RetryPolicy
 from probe.engine.schedule import Need, Round, collect
+from probe.engine.shipment import Answer
 from probe.engine.stored import read_predictions
-from probe.engine.tasks import ProbeState, ProbeTask
+from probe.engine.tasks import ProbeState, ProbeTask, Remote, check_readings
 from storage import Journal, Store, records
 
 OpenTransport = Callable[[Adapter], Transport]
@@ -63,14 +67,16 @@ class RunResult:
             return 130
         if kinds & {"auth", "broken", "down"}:
             return 4
-        if self.usage_errors:
+        if self.usage_errors or "usage" in kinds:
             return 2
         return 0 if self.run.status == "finished" else 3
 
 
 def run_digest(tasks: Sequence[ProbeTask]) -> bytes:
     """What makes two runs the same work: the tasks, not the config's spelling."""
-    parts = [[task.probe, task.item.id, task.remote.record.id, task.params_hash().hex()] for task in tasks]
+    parts = [
+        [task.probe, task.item.id, task.remote.record.id, task.method.name, task.params_hash().hex()] for task in tasks
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).digest()
 
 
@@ -97,10 +103,9 @@ class Runner:
         self._new_id = new_id
         self._states = [ProbeState(task) for task in tasks]
         self._dispatchers: dict[str, Dispatcher] = {}
-        self._transports: list[Transport] = []
         self._interrupted = False
         self._unsure = 0
-        self._probes: list[records.Probe] = []
+        self._probes: dict[str, records.Probe] = {}
 
     def interrupt(self) -> None:
         """Send nothing more, wait for what is in flight, store everything. The same command goes on later."""
@@ -112,35 +117,36 @@ class Runner:
         """Returns when every probe is explained, or it is known why not.
 
         Raises:
-            ConfigError: a budget is too small for its method; nothing was sent.
+            ConfigError: a budget is too small for its method, a secret is not set, …; nothing was sent.
             storage.StorageError: the database failed; what was answered before is kept.
         """
+        remotes = self._remotes()
         digest = run_digest(self._tasks)
         self._started = self._clock.now()
         earlier = await asyncio.to_thread(self._store.resumable_run, digest, self._settings.seed)
         round_ = await asyncio.to_thread(self._collect, earlier.id if earlier is not None else None)
-        run = earlier or self._new_run(digest)
-        self._run = run
-        if earlier is None:
-            await asyncio.to_thread(self._store.start_run, replace(run, status="running"))
-        await asyncio.to_thread(self._store_subjects)
-        journal = Journal(self._store)
-        try:
-            self._open(run, AsyncJournal(journal))
+        self._run = run = earlier or self._new_run(digest)
+        async with AsyncExitStack() as stack:
+            transports = {id_: self._open_transport(remote.adapter) for id_, remote in remotes.items()}
+            for transport in transports.values():
+                stack.push_async_callback(transport.aclose)
+            await asyncio.to_thread(self._store_subjects, new=earlier is None)
+            journal = Journal(self._store)
+            stack.push_async_callback(asyncio.to_thread, journal.close)
+            self._open(remotes, transports, AsyncJournal(journal))
             self._announce(run, round_, resumed=earlier is not None)
-            while round_.needs:
-                await self._carry_out(round_)
-                await self._explain_finished()
-                if any(dispatcher.stopped for dispatcher in self._dispatchers.values()):
-                    break
-                round_ = await asyncio.to_thread(self._collect, run.id)
+            await self._rounds(round_)
             for state in self._states:
                 await self._explain(state)
-        finally:
-            for transport in self._transports:
-                await transport.aclose()
-            await asyncio.to_thread(journal.close)
         return await self._finish(run)
+
+    async def _rounds(self, round_: Round) -> None:
+        while round_.needs:
+            await self._carry_out(round_)
+            await self._explain_finished()
+            if any(dispatcher.stopped for dispatcher in self._dispatchers.values()):
+                break
+            round_ = await asyncio.to_thread(self._collect, self._run.id)
 
     # -- setting out ----------------------------------------------------------------------------------------------------
 
@@ -160,23 +166,31 @@ class Runner:
             started=self._started,
         )
 
-    def _store_subjects(self) -> None:
+    def _remotes(self) -> dict[str, Remote]:
+        """The endpoints by record id. Raises :class:`ConfigError`."""
+        check_readings(self._tasks)
+        remotes: dict[str, Remote] = {}
+        for task in self._tasks:
+            remotes.setdefault(task.remote.record.id, task.remote)
+        self._settings.budget.check({each.adapter.name: each.adapter.price for each in remotes.values()})
+        return remotes
+
+    def _store_subjects(self, *, new: bool) -> None:
+        if new:
+            self._store.start_run(self._run)
         for record in {task.remote.record.id: task.remote.record for task in self._tasks}.values():
             self._store.put_endpoint(record)
         for item in {task.item.id: task.item for task in self._tasks}.values():
             self._store.put_instance(records.Instance(item.id, item.kind, item.name, item.content()))
 
-    def _open(self, run: records.Run, journal: AsyncJournal) -> None:
-        remotes = {task.remote.record.id: task.remote for task in self._tasks}
+    def _open(self, remotes: Mapping[str, Remote], transports: Mapping[str, Transport], journal: AsyncJournal) -> None:
         seeds = np.random.SeedSequence(self._settings.seed).spawn(len(remotes))
         for (endpoint_id, remote), seed in zip(remotes.items(), seeds, strict=True):
-            transport = self._open_transport(remote.adapter)
-            self._transports.append(transport)
             self._dispatchers[endpoint_id] = Dispatcher(
                 remote.adapter,
-                transport,
+                transports[endpoint_id],
                 endpoint_id=endpoint_id,
-                run_id=run.id,
+                run_id=self._run.id,
                 journal=journal,
                 budget=self._settings.budget,
                 throttler=self._settings.throttlers.get(remote.adapter.name),
@@ -200,12 +214,14 @@ class Runner:
         known = list(round_.known())
         await self._use_known([need for need in known if need.of_whole])
         await self._send(round_, whole=True)
+        for state in self._states:
+            state.settle()
         await self._use_known([need for need in known if not need.of_whole])
         await self._send(round_, whole=False)
 
     async def _send(self, round_: Round, *, whole: bool) -> None:
         async def one(endpoint_id: str) -> None:
-            needs = {need.key: need for need in round_.missing(endpoint_id, whole=whole) if _wanted(need)}
+            needs = {need.key: need for need in round_.missing(endpoint_id, whole=whole) if whole or _wanted(need)}
             dispatcher = self._dispatchers[endpoint_id]
 
             def on_answer(answer: Answer) -> None:
@@ -238,8 +254,6 @@ class Runner:
                 reasons = state.rejected if entry.state == "rejected" else state.failed
                 reasons.append(entry.error or "the stored answer cannot be read")
                 continue
-            if need.of_whole:
-                state.settle(prediction)
             state.put(place.row, place.column, prediction)
 
     # -- explaining and ending ------------------------------------------------------------------------------------------
@@ -251,13 +265,14 @@ class Runner:
                 await self._explain(state)
 
     async def _explain(self, state: ProbeState) -> None:
-        if any(probe.id == self._probe_id(state) for probe in self._probes):
+        probe_id = self._probe_id(state)
+        if probe_id in self._probes:
             return
         explanation = await asyncio.to_thread(state.explain)
         probe, segments = probe_record(
             state,
             explanation,
-            id_=self._probe_id(state),
+            id_=probe_id,
             run=self._run,
             started=self._started,
             finished=self._clock.now(),
@@ -265,7 +280,7 @@ class Runner:
         if segments is not None:
             await asyncio.to_thread(self._store.put_body, segments)
         await asyncio.to_thread(self._store.save_probe, probe)
-        self._probes.append(probe)
+        self._probes[probe_id] = probe
         top = sorted(
             (share for share in probe.attributions if math.isfinite(share.value)), key=lambda share: -abs(share.value)
         )[:3]
@@ -302,14 +317,16 @@ class Runner:
             if dispatcher.stopped is not None
         }
         usage_errors = tuple(state.failure for state in self._states if state.failure_is_usage and state.failure)
-        whole = not stops and all(probe.status == "finished" for probe in self._probes)
+        in_order = {id_: self._probes[id_] for id_ in map(self._probe_id, self._states) if id_ in self._probes}
+        probes = tuple(in_order.values())
+        whole = not stops and all(probe.status == "finished" for probe in probes)
         status: records.RunStatus = "finished" if whole else "interrupted" if self._interrupted else "partial"
         totals = self._totals()
         finished = self._clock.now()
         await asyncio.to_thread(self._store.finish_run, run.id, status, finished, totals)
         self._emit(RunFinished(run.id, status, totals))
         ended = replace(run, status=status, finished=finished, totals=totals)
-        return RunResult(ended, tuple(self._probes), stops, usage_errors)
+        return RunResult(ended, probes, stops, usage_errors)
 
     def _totals(self) -> dict[str, int]:
         stats = [dispatcher.stats for dispatcher in self._dispatchers.values()]
@@ -326,8 +343,8 @@ class Runner:
 
 
 def _wanted(need: Need) -> bool:
-    """A probe whose target turned out not to exist needs no more answers."""
-    return any(place.state.failure is None for place in need.places)
+    """A probe whose target turned out not to exist, or whose unaltered instance has no answer, needs no more of them."""
+    return any(place.state.target is not None for place in need.places)
 
 
 async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:

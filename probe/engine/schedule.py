@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from probe.engine.dispatch import Job
+from probe.engine.shipment import Job
 from probe.engine.tasks import ProbeState
 from probe.methods.base import Bools
 from storage.records import Entry
@@ -47,12 +47,7 @@ class Need:
         first = self.places[0]
         task = first.state.task
         copy = first.column // task.repeats
-        generation = attempts = 0
-        if self.entry is not None:
-            stale = self.entry.state in {"answered", "rejected"}
-            generation = self.entry.generation + stale
-            attempts = 0 if stale else self.entry.attempts
-        return Job(self.key, lambda: task.masker.render(self.coalition, copy), generation, attempts)
+        return Job.of(self.key, lambda: task.masker.render(self.coalition, copy), self.entry)
 
 
 @dataclass(slots=True)

@@ -11,77 +11,48 @@ import hashlib
 import secrets
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self
 
 import numpy as np
-from adapters import Instance, Prediction, Transport
 from numpy.typing import NDArray
-from storage import Journal, Store, records
 
+from adapters import Instance, Prediction, Transport
 from probe.clock import Clock
+from probe.engine.arrays import as_instances
 from probe.engine.budget import Budget
-from probe.engine.dispatch import Answer, Dispatcher, Job
+from probe.engine.concurrency import batches
+from probe.engine.dispatch import Dispatcher
 from probe.engine.events import Listener, silent
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
+from probe.engine.loops import LoopThread, run_sync
+from probe.engine.shipment import Answer, Job
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import Remote
-from probe.errors import BudgetReached, EndpointDown
+from probe.errors import BudgetReached, ConfigError, EndpointDown
+from probe.targets import TargetSpec, score_of
+from storage import Journal, Store, records
 
-T = TypeVar("T")
+__all__ = ["Predictor", "run_sync"]
 
-
-class LoopThread:
-    """An event loop in a daemon thread; :meth:`call` runs a coroutine there and waits for it."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="probe-loop", daemon=True)
-        self._thread.start()
-
-    def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result, or its exception."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
-    def close(self) -> None:
-        """Stop the loop and wait for the thread."""
-        if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-            self._loop.close()
-
-
-def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run ``work`` to its end from ordinary code, also where an event loop is running already (notebooks)."""
-    if not _loop_is_running():
-        return asyncio.run(work)
-    loop = LoopThread()
-    try:
-        return loop.call(work)
-    finally:
-        loop.close()
-
-
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
+_TOGETHER = 10_000  #: inputs looked up and sent at a time
 
 
 class Predictor:
     """``predict(inputs) -> (m, outputs) float array``, as shap, lime and scikit-learn expect a model to be.
 
-    Inputs: a list of texts, an (m, n) array or list of rows, an (m, H, W, 3) uint8 array. ``outputs`` names the columns of
-    the result; by default the endpoint's label list, else the labels of its first answer in that answer's order. A label
-    missing from an open label space's answer counts with its upper bound.
+    Inputs: a list of texts, a DataFrame, an (m, n) array or list of rows, an (m, H, W, 3) uint8 array. ``outputs`` names the
+    columns of the result; by default the endpoint's label list, else the labels of its first answer in that answer's order.
+    A label missing from an open label space's answer counts with its upper bound.
+
+    Takes over ``store`` and closes it. Dropped without :meth:`close`, it closes itself.
 
     Raises, when called:
-        EndpointDown: no usable answer; what was answered before is in the ledger.
+        ConfigError: the inputs are none of these, or the endpoint has no such output.
+        EndpointDown: no usable answer; what was answered before is in the ledger. The next call tries again.
         BudgetReached: the budget is used up.
     """
 
@@ -99,52 +70,61 @@ class Predictor:
         clock: Clock | None = None,
         emit: Listener = silent,
     ) -> None:
-        self.outputs: tuple[str, ...] | None = tuple(outputs) if outputs else remote.adapter.labels
-        self.from_ledger = 0  #: evaluations that cost nothing
-        self._remote = remote
-        self._store = store
+        adapter = remote.adapter
+        self.outputs: tuple[str, ...] | None = tuple(outputs) if outputs else adapter.labels
         self._columns = tuple(columns) if columns else None
-        self._fresh = fresh
-        self._clock = clock or Clock()
         self._lock = threading.Lock()
-        self._loop = LoopThread()
-        self._journal = Journal(store)
-        self._run = self._start_run(code_version)
-        self._dispatcher, self._transport = self._loop.call(self._open(open_transport, budget, emit))
-        self._finalizer = weakref.finalize(self, _shut, self._loop, self._transport, self._journal)
+        try:
+            TargetSpec("outputs", self.outputs or ()).check(adapter.labels, where=f"endpoint {adapter.name!r}")
+            (budget or Budget()).check({adapter.name: adapter.price})
+            self._session = _Session(
+                remote, store, budget=budget, fresh=fresh, clock=clock or Clock(), emit=emit, code_version=code_version
+            )
+        except BaseException:
+            store.close()
+            raise
+        self._finalizer = weakref.finalize(self, self._session.close)
+        try:
+            self._session.open(open_transport)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def sent(self) -> int:
         """Requests sent so far."""
-        return self._dispatcher.stats.sent
+        return self._session.sent
+
+    @property
+    def from_ledger(self) -> int:
+        """Evaluations that cost nothing, so far."""
+        return self._session.from_ledger
 
     def __call__(self, inputs: Any) -> NDArray[np.float64]:
         """Scores of every input, shape (m, len(outputs))."""
-        instances = self._instances(inputs)
+        if not self._finalizer.alive:
+            raise ConfigError("this predictor was closed; make a new one with predict_fn()")
+        instances = as_instances(inputs, columns=self._columns)
         with self._lock:
-            predictions = self._loop.call(self._answers(instances))
-        if self.outputs is None:
-            self.outputs = tuple(predictions[0].scores) if predictions else ()
-        rows = [[each.scores.get(label, each.floor or 0.0) for label in self.outputs] for each in predictions]
-        return np.asarray(rows, dtype=np.float64).reshape(len(predictions), len(self.outputs))
+            predictions = [
+                prediction
+                for some in batches(instances, _TOGETHER)
+                for prediction in self._session.loop.call(self._session.answers(some))
+            ]
+            if self.outputs is None and predictions:
+                self.outputs = tuple(predictions[0].scores)
+        outputs = self.outputs or ()
+        try:
+            rows = [[score_of(label, each) for label in outputs] for each in predictions]
+        except LookupError as error:
+            raise ConfigError(f"endpoint {self._session.name!r}: {error.args[0]}") from error
+        return np.asarray(rows, dtype=np.float64).reshape(len(predictions), len(outputs))
 
     def close(self) -> None:
-        """Finish the run that this predictor's evaluations belong to."""
-        if self._finalizer.detach() is None:
-            return
-        stats = self._dispatcher.stats
-        totals = {
-            "sent": stats.sent,
-            "from_ledger": self.from_ledger,
-            "retried": stats.retried,
-            "maybe_billed": stats.maybe_billed,
-            "cost_micro": stats.cost_micro,
-        }
-        _shut(self._loop, self._transport, self._journal)
-        self._store.finish_run(self._run.id, "finished", self._clock.now(), totals)
-        self._store.close()
+        """Finish the run that this predictor's evaluations belong to, and close the database."""
+        self._finalizer()
 
-    def __enter__(self) -> Predictor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -152,10 +132,75 @@ class Predictor:
     ) -> None:
         self.close()
 
-    # -- inside ---------------------------------------------------------------------------------------------------------
+
+class _Session:
+    """What a predictor holds open; knows nothing of the predictor, so that it can be closed when that is gone."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        store: Store,
+        *,
+        budget: Budget | None,
+        fresh: timedelta,
+        clock: Clock,
+        emit: Listener,
+        code_version: str,
+    ) -> None:
+        self.name = remote.adapter.name
+        self.from_ledger = 0
+        self._remote = remote
+        self._store = store
+        self._budget = budget
+        self._fresh = fresh
+        self._clock = clock
+        self._emit = emit
+        self._dispatcher: Dispatcher | None = None
+        self._transport: Transport | None = None
+        self._run = self._start_run(code_version)
+        self._journal = Journal(store)
+        self.loop = LoopThread()
+
+    @property
+    def sent(self) -> int:
+        return 0 if self._dispatcher is None else self._dispatcher.stats.sent
+
+    def open(self, open_transport: Callable[[], Transport]) -> None:
+        """Connections belong to the loop, so they are made there."""
+
+        async def work() -> None:
+            self._transport = open_transport()
+            self._dispatcher = Dispatcher(
+                self._remote.adapter,
+                self._transport,
+                endpoint_id=self._remote.record.id,
+                run_id=self._run.id,
+                journal=AsyncJournal(self._journal),
+                budget=self._budget,
+                clock=self._clock,
+                emit=self._emit,
+            )
+
+        self.loop.call(work())
+
+    def close(self) -> None:
+        try:
+            self.loop.close(*() if self._transport is None else (self._transport.aclose,))
+            self._journal.close()
+            self._store.finish_run(self._run.id, "finished", self._clock.now(), self._totals())
+        finally:
+            self._store.close()
+
+    def _totals(self) -> dict[str, int]:
+        totals = {"from_ledger": self.from_ledger}
+        if self._dispatcher is not None:
+            stats = self._dispatcher.stats
+            totals |= {"sent": stats.sent, "retried": stats.retried, "throttled": stats.throttled}
+            totals |= {"maybe_billed": stats.maybe_billed, "cost_micro": stats.cost_micro}
+        return totals
 
     def _start_run(self, code_version: str) -> records.Run:
-        name = f"predict_fn:{self._remote.adapter.name}"
+        name = f"predict_fn:{self.name}"
         run = records.Run(
             id=secrets.token_hex(4),
             name=name,
@@ -169,56 +214,18 @@ class Predictor:
         self._store.start_run(run)
         return run
 
-    async def _open(
-        self, open_transport: Callable[[], Transport], budget: Budget | None, emit: Listener
-    ) -> tuple[Dispatcher, Transport]:
-        transport = open_transport()
-        dispatcher = Dispatcher(
-            self._remote.adapter,
-            transport,
-            endpoint_id=self._remote.record.id,
-            run_id=self._run.id,
-            journal=AsyncJournal(self._journal),
-            budget=budget,
-            clock=self._clock,
-            emit=emit,
-        )
-        return dispatcher, transport
-
-    def _instances(self, inputs: Any) -> list[Instance]:
-        if isinstance(inputs, str):
-            return [inputs]
-        if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):  # a DataFrame brings its column names
-            return list(inputs.to_dict(orient="records"))
-        array = inputs if isinstance(inputs, np.ndarray) else None
-        if array is not None and array.ndim == 4:
-            return [np.clip(np.rint(image), 0, 255).astype(np.uint8) for image in array]
-        instances: list[Instance] = []
-        for row in inputs:
-            if isinstance(row, (str, dict)) or (isinstance(row, np.ndarray) and row.ndim > 1):
-                instances.append(row)
-            else:
-                cells = [cell.item() if isinstance(cell, np.generic) else cell for cell in row]
-                instances.append(dict(zip(self._columns, cells, strict=True)) if self._columns else cells)
-        return instances
-
-    async def _answers(self, instances: Sequence[Instance]) -> list[Prediction]:
+    async def answers(self, instances: Sequence[Instance]) -> list[Prediction]:
+        """One prediction an instance, from the ledger where it has one. Raises as the predictor does."""
+        dispatcher = self._dispatcher
+        if dispatcher is None:
+            raise RuntimeError("open() comes first")
         identity = self._remote.adapter.identity
         keys = [evaluation_key(identity, instance) for instance in instances]
         by_key = dict(zip(keys, instances, strict=True))
         entries = await asyncio.to_thread(self._store.lookup, list(by_key))
-        now = self._clock.now()
-        usable = {
-            key: entry
-            for key, entry in entries.items()
-            if entry.state == "answered" and entry.answered_at is not None and now - entry.answered_at <= self._fresh
-        }
-        stored = await asyncio.to_thread(
-            read_predictions, self._store, [(entry, self._remote.adapter) for entry in usable.values()]
-        )
-        found = {key: prediction for key, prediction in zip(usable, stored, strict=True) if prediction is not None}
+        found, refused = await self._known(entries)
         self.from_ledger += sum(key in found for key in keys)
-        reasons: list[str] = []
+        reasons = list(refused.values())
 
         def on_answer(answer: Answer) -> None:
             if answer.prediction is not None:
@@ -226,28 +233,40 @@ class Predictor:
             else:
                 reasons.append(answer.entry.error or "no answer")
 
-        missing = [key for key in by_key if key not in found]
-        await self._dispatcher.run((_job(key, by_key[key], entries.get(key)) for key in missing), on_answer)
-        stop = self._dispatcher.stopped
-        if any(key not in found for key in keys):
-            if stop is not None and stop.kind == "budget":
-                raise BudgetReached(stop.reason)
-            raise EndpointDown(stop.reason if stop is not None else reasons[0])
+        missing = [key for key in by_key if key not in found and key not in refused]
+        if missing and dispatcher.stopped is not None and dispatcher.stopped.kind != "budget":
+            dispatcher.reopen()  # whoever calls again may have put right what was wrong
+        await dispatcher.run((_job(key, by_key[key], entries.get(key)) for key in missing), on_answer)
+        if len(found) < len(by_key):
+            stop = dispatcher.stopped
+            if stop is None:
+                raise EndpointDown(reasons[0])
+            raise _ERRORS.get(stop.kind, EndpointDown)(stop.reason)
         return [found[key] for key in keys]
+
+    async def _known(self, entries: dict[bytes, records.Entry]) -> tuple[dict[bytes, Prediction], dict[bytes, str]]:
+        """What the ledger answers, and what it says was refused."""
+        now = self._clock.now()
+        counting = {
+            key: entry
+            for key, entry in entries.items()
+            if entry.answered_at is not None
+            and (entry.run_id == self._run.id or now - entry.answered_at <= self._fresh)
+        }
+        usable = {key: entry for key, entry in counting.items() if entry.state == "answered"}
+        pairs = [(entry, self._remote.adapter) for entry in usable.values()]
+        stored = await asyncio.to_thread(read_predictions, self._store, pairs)
+        found = {key: prediction for key, prediction in zip(usable, stored, strict=True) if prediction is not None}
+        refused = {key: entry.error or "refused" for key, entry in counting.items() if entry.state == "rejected"}
+        return found, refused
+
+
+_ERRORS: dict[str, type[ConfigError | BudgetReached | EndpointDown]] = {
+    "budget": BudgetReached,
+    "quota": BudgetReached,
+    "usage": ConfigError,
+}
 
 
 def _job(key: bytes, instance: Instance, entry: records.Entry | None) -> Job:
-    stale = entry is not None and entry.state in {"answered", "rejected"}
-    generation = 0 if entry is None else entry.generation + stale
-    return Job(key, lambda: instance, generation, 0 if entry is None or stale else entry.attempts)
-
-
-def _shut(loop: LoopThread, transport: Transport, journal: Journal) -> None:
-    close: Awaitable[None] = transport.aclose()
-    loop.call(_await(close))
-    loop.close()
-    journal.close()
-
-
-async def _await(work: Awaitable[None]) -> None:
-    await work
+    return Job.of(key, lambda: instance, entry)

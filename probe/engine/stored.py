@@ -15,7 +15,7 @@ def read_predictions(store: Store, stored: Sequence[tuple[Entry, Adapter]]) -> l
     Scores kept beside the entry are used if the rules of reading have not changed since; otherwise the stored body is read
     again, once for all the items of a batch.
     """
-    wanted = {entry.body_sha for entry, adapter in stored if entry.body_sha and not _kept(entry, adapter)}
+    wanted = {entry.body_sha for entry, adapter in stored if _to_parse(entry, adapter) and entry.body_sha}
     bodies = store.bodies(sorted(wanted))
     parsed: dict[tuple[str, bytes, int], list[Prediction | ItemError]] = {}
     results: list[Prediction | None] = []
@@ -37,6 +37,10 @@ def read_predictions(store: Store, stored: Sequence[tuple[Entry, Adapter]]) -> l
 
 def _kept(entry: Entry, adapter: Adapter) -> bool:
     return entry.scores is not None and entry.parser == adapter.parser
+
+
+def _to_parse(entry: Entry, adapter: Adapter) -> bool:
+    return entry.state == "answered" and not _kept(entry, adapter)
 
 
 def _parse(entry: Entry, adapter: Adapter, body: bytes) -> list[Prediction | ItemError]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -98,6 +98,23 @@ class ProbeTask:
         )
 
 
+def check_readings(tasks: Sequence[ProbeTask]) -> None:
+    """Refuse two endpoints that send the same requests and read the answers differently: they share a ledger.
+
+    Raises:
+        ConfigError: naming both.
+    """
+    seen: dict[str, Adapter] = {}
+    for task in tasks:
+        adapter = task.remote.adapter
+        first = seen.setdefault(task.remote.record.id, adapter)
+        if first.parser != adapter.parser:
+            raise ConfigError(
+                f"endpoints {first.name!r} and {adapter.name!r} send the same requests but read the answers differently; "
+                "use them in runs of their own (--only), where the ledger serves both"
+            )
+
+
 class ProbeState:
     """A task's answers as they come in."""
 
@@ -115,6 +132,7 @@ class ProbeState:
         self.cost_micro = 0
         self.request_shares = 0.0
         self._values: Floats = np.zeros((0, task.width))
+        self._undecided: dict[tuple[int, int], Prediction] = {}
 
     def extend(self, coalitions: Bools, keys: list[tuple[bytes, ...]]) -> int:
         """Add the rows of one ask; returns the index of the first."""
@@ -124,21 +142,33 @@ class ProbeState:
         self._values = np.vstack([self._values, np.full((len(coalitions), self.task.width), np.nan)])
         return first
 
-    def settle(self, prediction: Prediction) -> None:
-        """Fix the target on the answer to the unaltered instance."""
-        if self.target is not None or self.failure is not None:
+    def put(self, row: int, column: int, prediction: Prediction) -> None:
+        """One answer. Those that come before the target is settled are the unaltered instance's, and wait for it."""
+        if self.failure is not None:
+            return
+        if self.target is None:
+            self._undecided[row, column] = prediction
             return
         try:
-            self.target = self.task.target.resolve(prediction, where=self.task.where)
+            self._values[row, column] = self.target.value(prediction)
+        except LookupError as error:
+            self.failed.append(f"{self.task.where}: {error.args[0]}")
+            return
+        self.censored += self.target.is_censored(prediction)
+
+    def settle(self) -> None:
+        """Fix the target on the answer to the unaltered instance: its first copy and repeat that has one, so that the order
+        of arrival does not matter. Without any answer there is no target, and nothing more needs to be asked."""
+        if self.target is not None or self.failure is not None or not self._undecided:
+            return
+        waiting, self._undecided = self._undecided, {}
+        try:
+            self.target = self.task.target.resolve(waiting[min(waiting)], where=self.task.where)
         except ConfigError as error:
             self.failure, self.failure_is_usage = str(error), True
-
-    def put(self, row: int, column: int, prediction: Prediction) -> None:
-        """One answer. The target must be settled, or the probe has failed already."""
-        if self.target is None:
             return
-        self._values[row, column] = self.target.value(prediction)
-        self.censored += self.target.is_censored(prediction)
+        for (row, column), prediction in sorted(waiting.items()):
+            self.put(row, column, prediction)
 
     @property
     def complete(self) -> bool:

@@ -1,0 +1,156 @@
+"""What the dispatcher carries: evaluations to be sent, the batch they travel in, and what became of them in the ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction
+from storage.records import Entry
+
+_MOST_LABELS_STORED = 32  #: wider answers are read again from the stored body instead of being kept twice
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One evaluation to be sent. Its input is rendered late, so that waiting costs no memory.
+
+    ``attempts``, ``maybe_billed``, ``cost_micro``: what earlier requests came to that carried it in vain (another process
+    crashed, or gave up).
+    """
+
+    key: bytes
+    render: Callable[[], Instance]
+    generation: int = 0
+    attempts: int = 0
+    maybe_billed: int = 0
+    cost_micro: int = 0
+
+    @classmethod
+    def of(cls, key: bytes, render: Callable[[], Instance], entry: Entry | None) -> Job:
+        """The evaluation, given what the ledger has of it: a generation up if that is an answer too old to count."""
+        if entry is None:
+            return cls(key, render)
+        if entry.state in {"answered", "rejected"}:
+            return cls(key, render, entry.generation + 1)
+        return cls(key, render, entry.generation, entry.attempts, entry.maybe_billed, entry.cost_micro)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An evaluation as it is now in the ledger, with the scores if there are any."""
+
+    entry: Entry
+    prediction: Prediction | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A response and the digest under which its body is stored."""
+
+    response: HttpResponse
+    sha: bytes
+
+    @classmethod
+    def of(cls, response: HttpResponse) -> Reply:
+        return cls(response, hashlib.sha256(response.body).digest())
+
+
+@dataclass(slots=True)
+class Shipment:
+    """A batch on its way, and the ledger entries of its jobs as they stand."""
+
+    jobs: tuple[Job, ...]
+    entries: list[Entry]
+    price: int  #: of one request with these jobs, in micro-units
+    reserved: bool = False  #: booked in the budget and let through the gate, not yet sent
+    journalled: bool = False  #: the ledger says that it was about to be sent
+    useless: int = 0  #: answers that were not what the endpoint's description promises
+
+    @classmethod
+    def pack(cls, jobs: tuple[Job, ...], *, adapter: Adapter, endpoint_id: str, run_id: str, now: datetime) -> Shipment:
+        """``jobs`` as one request."""
+        entries = [
+            Entry(
+                key=job.key,
+                generation=job.generation,
+                state="intended",
+                endpoint_id=endpoint_id,
+                run_id=run_id,
+                sent_at=now,
+                attempts=job.attempts,
+                maybe_billed=job.maybe_billed,
+                cost_micro=job.cost_micro,
+                item=index,
+                items=len(jobs),
+            )
+            for index, job in enumerate(jobs)
+        ]
+        return cls(jobs, entries, adapter.price.of(len(jobs)))
+
+    def split(self, adapter: Adapter) -> list[Shipment]:
+        """Every job alone, with what this shipment cost it so far."""
+        price = adapter.price.of(1)
+        return [
+            Shipment((job,), [entry.but(item=0, items=1)], price, journalled=self.journalled)
+            for job, entry in zip(self.jobs, self.entries, strict=True)
+        ]
+
+    def intend(self, now: datetime) -> list[Entry]:
+        """The entries as they are written before sending."""
+        self.entries = [entry.but(state="intended", sent_at=now, attempts=entry.attempts + 1) for entry in self.entries]
+        return self.entries
+
+    def not_sent(self) -> None:
+        """Nothing left this machine: the attempt does not count."""
+        self.entries = [entry.but(attempts=entry.attempts - 1) for entry in self.entries]
+
+    def charge(self) -> None:
+        """The request is paid for: every entry gets its share, and the shares add up."""
+        share, rest = divmod(self.price, len(self.entries))
+        self.entries = [
+            entry.but(cost_micro=entry.cost_micro + share + (index < rest)) for index, entry in enumerate(self.entries)
+        ]
+
+    def doubt(self) -> None:
+        """The provider may have counted a request that brought nothing usable."""
+        self.entries = [entry.but(maybe_billed=entry.maybe_billed + 1) for entry in self.entries]
+
+    def answers(
+        self, results: Sequence[Prediction | ItemError], reply: Reply, *, parser: str, now: datetime
+    ) -> list[Answer]:
+        """The entries with their results."""
+        return [
+            _answer(_with_reply(entry, reply).but(answered_at=now, parser=parser), result)
+            for entry, result in zip(self.entries, results, strict=True)
+        ]
+
+    def closed(
+        self, state: Literal["rejected", "failed"], reason: str, reply: Reply | None, *, now: datetime
+    ) -> list[Entry]:
+        """The entries as ones that get no answer."""
+        return [
+            _with_reply(entry, reply).but(state=state, answered_at=now, error=reason[:2000]) for entry in self.entries
+        ]
+
+
+def _answer(entry: Entry, result: Prediction | ItemError) -> Answer:
+    if isinstance(result, ItemError):
+        return Answer(entry.but(state="rejected", error=result.message), None)
+    keep = dict(result.scores) if len(result.scores) <= _MOST_LABELS_STORED else None
+    return Answer(entry.but(state="answered", scores=keep, floor=result.floor, censored=result.censored), result)
+
+
+def _with_reply(entry: Entry, reply: Reply | None) -> Entry:
+    if reply is None:
+        return entry
+    response = reply.response
+    return entry.but(
+        http_status=response.status,
+        content_type=response.header("content-type"),
+        elapsed=response.elapsed,
+        body_sha=reply.sha,
+    )
