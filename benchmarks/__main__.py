@@ -27,7 +27,8 @@ def _summary(name: str) -> str:
 
 def main() -> int:
     """Exit code 1 if any goal is missed."""
-    wanted, flags = [], []
+    wanted: list[str] = []
+    flags: list[str] = []
     for argument in sys.argv[1:]:
         (flags if argument.startswith("-") else wanted).append(argument)
     if not wanted:
