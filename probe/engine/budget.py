@@ -10,7 +10,7 @@ from decimal import Decimal
 from adapters import Price
 from probe.errors import BudgetReached, ConfigError
 
-_FORM = re.compile(r"(\$?)\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z]*)", re.IGNORECASE)
+_FORM = re.compile(r"(\$?)\s*([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*([a-z$]*)", re.IGNORECASE)
 _REQUESTS = {"req", "request", "requests"}
 _CURRENCIES = {"usd": "USD", "eur": "EUR", "gbp": "GBP", "$": "USD"}
 
