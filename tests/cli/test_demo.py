@@ -100,7 +100,9 @@ def test_the_planted_mark_is_the_strongest_window(stored: list[dict[str, Any]]) 
 
 def references(html: str) -> Iterator[str]:
     """Everything that a browser would fetch."""
-    for found in re.finditer(r"""(?:src|href|srcset|data|action)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^"')]+)""", html):
+    for found in re.finditer(
+        r"""(?:src|href|srcset|data|action)\s*=\s*["']?([^"'\s>]+)|url\(\s*["']?([^"')]+)""", html
+    ):
         yield found[1] or found[2]
 
 
