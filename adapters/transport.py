@@ -1,19 +1,16 @@
 """Where requests leave this machine. The only module that knows httpx.
 
-One connection is one lane: httpx's transport with a pool of a single connection. Its shared pool scans every connection and
-every waiting request at each step, which at 100 requests in flight costs more than the requests; a stack of lanes costs
-nothing. How many are in flight is decided by the engine, never here. There are no redirects, no cookies, no proxies from
-the environment.
+How many are in flight is decided by the engine, never here. There are no redirects, no cookies, no proxies from the
+environment, and no request is sent twice: what happened to it is told by :class:`NotSent` or :class:`MaybeBilled`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import deque
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,8 +23,14 @@ from adapters.errors import AdapterError, MaybeBilled, NotSent, SpecError
 from adapters.http import HttpAdapter
 from adapters.show import printable
 
-#: seconds after which an idle connection is not used again; many servers close theirs after 5
-KEEP_ALIVE = 4.0
+if TYPE_CHECKING:
+    from adapters import aio
+
+#: httpx's ``trace`` extension: the name of an event and what belongs to it
+Trace: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[None]]
+
+#: the event right before the first byte of a request is written
+WRITING: Final = "http11.send_request_headers.started"
 
 
 def open_transport(adapter: Adapter, *, environment: Mapping[str, str]) -> Transport:
@@ -44,13 +47,21 @@ def open_transport(adapter: Adapter, *, environment: Mapping[str, str]) -> Trans
 
 
 class HttpTransport:
-    """Sends the requests of one endpoint over HTTP/1.1 with kept-alive connections."""
+    """Sends the requests of one endpoint. ``transport``: default :class:`AioTransport`."""
 
-    def __init__(self, endpoint: str, *, limits: Limits, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        limits: Limits,
+        credentials: Credentials | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._limits = limits
         self._credentials = credentials or Credentials()
-        self._lanes = _Lanes()
+        self._transport = transport or AioTransport()
+        self._url = lru_cache(maxsize=8)(httpx.URL)  # always the same few, and parsing one costs a third of a request
 
     @property
     def secrets(self) -> Secrets:
@@ -73,37 +84,49 @@ class HttpTransport:
         except (httpx.TransportError, httpx.InvalidURL, TooLarge, Undecodable, OSError, UnicodeError) as error:
             raise self._failed(trip, request, self._words(error, trip)) from None
 
+    async def warm(self, request: Request, count: int) -> int:
+        """Open ``count`` connections to where ``request`` would go, so that later sends leave on time; nothing is sent and
+        nothing is raised. They are kept for :data:`KEEP_ALIVE` seconds. Returns how many came about."""
+        if isinstance(request, LocalCall) or not isinstance(self._transport, AioTransport):
+            return 0
+        url, headers = self._credentials.apply(request)
+        return await self._transport.warm(self._outgoing(request, url, headers, _Trip()), count)
+
     async def aclose(self) -> None:
-        await self._lanes.aclose()
+        await self._transport.aclose()
 
     async def _exchange(
         self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip
     ) -> HttpResponse:
-        if all(name != "user-agent" for name, _ in headers):
-            headers = [("user-agent", "probe"), *headers]
-        outgoing = httpx.Request(
-            request.method,
-            url,
-            headers=[("accept-encoding", "gzip, deflate"), *headers],
-            content=request.body,
-            # half for TCP and half for TLS, so that connecting ends by httpcore's own clock: it forgets to close the socket
-            # of a TLS handshake that is cancelled from outside
-            extensions={"trace": trip.trace, "timeout": {"connect": self._limits.timeout / 2}},
-        )
         clock = asyncio.get_running_loop().time
         started = clock()
-        async with self._lanes.response(outgoing) as answer:
+        answer = await self._transport.handle_async_request(self._outgoing(request, url, headers, trip))
+        try:
             decoder = BoundedDecoder(answer.headers.get("content-encoding", ""), self._limits.max_response_bytes)
             if isinstance(answer.stream, httpx.AsyncByteStream):
                 async for piece in answer.stream:
                     decoder.feed(piece)
             body = decoder.finish()
+        finally:
+            await answer.aclose()
         redact = self._credentials.secrets
         return HttpResponse(
             answer.status_code,
             tuple((name.decode("latin-1").lower(), redact.redact(_text(value))) for name, value in answer.headers.raw),
             redact.redact_bytes(body),
             clock() - started,
+        )
+
+    def _outgoing(self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip) -> httpx.Request:
+        if all(name != "user-agent" for name, _ in headers):
+            headers = [("user-agent", "probe"), *headers]
+        return httpx.Request(
+            request.method,
+            self._url(url),
+            headers=[("accept-encoding", "gzip, deflate"), *headers],
+            content=request.body,
+            # a server that cannot be reached in half of the time is told apart from one that is slow
+            extensions={"trace": trip.trace, "timeout": {"connect": self._limits.timeout / 2}},
         )
 
     def _failed(self, trip: _Trip, request: HttpRequest, seen: str) -> AdapterError:
@@ -125,7 +148,7 @@ class HttpTransport:
 
 
 class _Trip:
-    """How far one request got. The first event of writing counts as sent, even if no byte may have left."""
+    """How far one request got. About to be written counts as sent, even if no byte may have left."""
 
     __slots__ = ("sent",)
 
@@ -133,47 +156,98 @@ class _Trip:
         self.sent = False
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:
-        if event == "http11.send_request_headers.started":
+        if event == WRITING:
             self.sent = True
 
 
-class _Lanes:
-    """Connections as a stack, the last used on top, so that the ones no longer needed grow old at the bottom."""
+class AioTransport(httpx.AsyncBaseTransport):
+    """httpx's transport interface over aiohttp, for bodies that fit into memory: HTTP/1.1, kept-alive connections, any
+    number at once, no redirects, no cookies, no environment, no repeats; answers come as raw bytes.
 
-    def __init__(self) -> None:
-        self._idle: deque[tuple[httpx.AsyncHTTPTransport, float]] = deque()
-        self._tls: ssl.SSLContext | None = None
-        self._closed = False
+    What it raises tells what was written: :class:`httpx.ConnectError` and :class:`httpx.ConnectTimeout` mean not one byte,
+    anything else that the request may have arrived. Of ``extensions`` it knows ``timeout`` (``connect``) and ``trace``, which
+    is told ``http11.send_request_headers.started`` right before the first byte. ``tls``: default httpx's, made when needed.
+    """
 
-    @asynccontextmanager
-    async def response(self, request: httpx.Request) -> AsyncIterator[httpx.Response]:
-        """The answer to ``request`` with its body unread. The lane is used again only if all went well."""
-        now = asyncio.get_running_loop().time
-        lane = self._idle.pop()[0] if self._idle else self._new_lane()
+    def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self._wire: aio.Wire | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        trace: Trace | None = request.extensions.get("trace")
+
+        async def on_write() -> None:
+            if trace is not None:
+                await trace("http11.send_request_headers.started", {"request": request})
+
+        wire, fault = self._open()
         try:
-            response = await lane.handle_async_request(request)
-            yield response
-            await response.aclose()
-        except BaseException:
-            await asyncio.shield(lane.aclose())
-            raise
-        if self._closed:
-            await lane.aclose()
-            return
-        self._idle.append((lane, now()))
-        while self._idle and self._idle[0][1] < now() - KEEP_ALIVE:
-            await self._idle.popleft()[0].aclose()
+            answer = await wire.exchange(
+                request.method,
+                str(request.url),
+                headers=request.headers.raw,
+                body=await request.aread(),
+                tls=self._tls_for(request.url),
+                connect=request.extensions.get("timeout", {}).get("connect"),
+                on_write=on_write,
+            )
+        except fault as error:
+            raise _RAISED[error.kind](str(error), request=request) from error
+        extensions = {"http_version": b"HTTP/1.1", "reason_phrase": answer.reason}
+        return httpx.Response(
+            answer.status, headers=answer.headers, stream=_Body(answer, request, fault), extensions=extensions
+        )
+
+    async def warm(self, request: httpx.Request, count: int) -> int:
+        """Open ``count`` connections to where ``request`` would go; returns how many came about."""
+        connect = request.extensions.get("timeout", {}).get("connect")
+        url = request.url
+        wire, _ = self._open()
+        return await wire.warm(request.method, str(url), count, tls=self._tls_for(url), connect=connect)
 
     async def aclose(self) -> None:
-        self._closed = True
-        while self._idle:
-            await self._idle.pop()[0].aclose()
+        if self._wire is not None:
+            await self._wire.aclose()
 
-    def _new_lane(self) -> httpx.AsyncHTTPTransport:
-        if self._tls is None:
+    def _open(self) -> tuple[aio.Wire, type[aio.Fault]]:
+        from adapters import aio  # takes as long to import as everything else in this package
+
+        if self._wire is None:
+            self._wire = aio.Wire()
+        return self._wire, aio.Fault
+
+    def _tls_for(self, url: httpx.URL) -> ssl.SSLContext | bool:
+        if self._tls is None and url.scheme == "https":
             self._tls = httpx.create_ssl_context(trust_env=False)
-        limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
-        return httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False, http1=True, http2=False, limits=limits)
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls or True
+
+
+_RAISED: Final[Mapping[aio.Kind, type[httpx.TransportError]]] = {
+    "connect": httpx.ConnectError,
+    "connect timeout": httpx.ConnectTimeout,
+    "read": httpx.ReadError,
+    "protocol": httpx.RemoteProtocolError,
+}
+
+
+class _Body(httpx.AsyncByteStream):
+    """The body of an answer, as it comes."""
+
+    def __init__(self, answer: aio.Answer, request: httpx.Request, fault: type[aio.Fault]) -> None:
+        self._answer = answer
+        self._request = request
+        self._fault = fault
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            while piece := await self._answer.piece():
+                yield piece
+        except self._fault as error:
+            raise _RAISED[error.kind](str(error), request=self._request) from error
+
+    async def aclose(self) -> None:
+        self._answer.close()
 
 
 def _text(value: bytes) -> str:
