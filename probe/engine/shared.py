@@ -25,7 +25,7 @@ _GUARD = 0.03  #: share of the window kept free: half for sending late, half for
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
 _CALM = 4  #: windows' worth of sends after which about two thirds of an extra guard are gone
 _LEAST_SLACK = 0.01  #: seconds; a window of a tenth of a second does not make event loops more punctual
-_SPAN = 0.1  #: seconds' worth of slots in one lease
+_SPAN = 0.05  #: seconds' worth of slots in one lease
 _LEAD = 0.03  #: seconds before the last slot at which the next ones are asked for
 _FRESH = 0.5  #: seconds after which it is looked up whether another process was told to wait
 _DRIFT = 5e-4  #: how much faster than ours the database's clock may run while its time is being corrected
@@ -58,6 +58,7 @@ class SharedThrottler(Throttler):
         self.missed = 0  #: slots that were leased and not used
         self._least_guard = guard
         self._rate = rate_limit
+        self._window = period
         self._reservations = reservations
         self._name = name
         self._clock = clock or Clock()
@@ -105,7 +106,7 @@ class SharedThrottler(Throttler):
         moved by as much: a first request may have spent longer on connecting than the guard allows for.
         """
         late = self._clock.monotonic() - self._last_slot - self._tolerance
-        if 0 < late < self.period and self._slack * self._rate < 2 * self.period:
+        if 0 < late < self._window and self._slack * self._rate < 2 * self._window:
             self._owed = max(self._owed, late)
 
     async def aclose(self) -> None:
@@ -171,7 +172,7 @@ class SharedThrottler(Throttler):
         One for everyone who waits; and if there was a queue all the time, for as many as joined it since the last lease
         (what feeds us may let only a few wait at a time).
         """
-        span = min(max(_SPAN, 2 * self._latency), 10 * _SPAN)
+        span = min(max(_SPAN, 2 * self._latency), 20 * _SPAN)
         lot = max(1, int(span / self._gap))
         return min(lot, self._waiting - len(self._slots) + min(self._came, self._queued))
 
@@ -224,12 +225,12 @@ class SharedThrottler(Throttler):
     @property
     def _slack(self) -> float:
         """Seconds of the window that are kept free."""
-        needed = max(self.guard * self.period, _LEAST_SLACK, 4 * self._offset.uncertainty)
-        return min(needed, _GUARD_MOST * self.period)
+        needed = max(self.guard * self._window, _LEAST_SLACK, 4 * self._offset.uncertainty)
+        return min(needed, _GUARD_MOST * self._window)
 
     @property
     def _gap(self) -> float:
-        return (self.period + self._slack) / self._rate
+        return (self._window + self._slack) / self._rate
 
     @property
     def _tolerance(self) -> float:
