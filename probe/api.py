@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters import Adapter, CallableAdapter
 from probe.clock import Clock
-from probe.database import open_store, storage_url
+from probe.database import open_store, storage_errors, storage_url
 from probe.engine.budget import Budget
 from probe.engine.events import Listener, silent
 from probe.engine.run import Runner, RunResult, RunSettings
@@ -61,13 +61,13 @@ async def arun(
 
     Raises:
         ConfigError: config, inputs or options are wrong; nothing was sent.
-        storage.StorageError: the database failed.
+        StorageError: the database failed; what was answered before is kept.
     """
     project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
     tasks = project.tasks(only=only, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
     settings = project.settings(budget=budget, seed=seed)
-    with open_store(url) as store:
+    with storage_errors(), open_store(url) as store:
         runner = Runner(
             tasks, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event
         )
@@ -110,6 +110,7 @@ async def aexplain(
     Raises:
         ConfigError: the request is wrong; nothing was sent.
         EndpointDown: there was no answer to explain.
+        StorageError: the database failed; what was answered before is kept.
     """
     item = as_item(instance, kind=kind)
     project = Project.load(Path(config), environment=os.environ) if isinstance(model, str) else None
@@ -130,7 +131,7 @@ async def aexplain(
     )
     task.target.check(remote.adapter.labels, where="target")
     url = storage or (project.storage_url if project is not None else None)
-    with _store(url) as store:
+    with storage_errors(), _store(url) as store:
         settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
         environment = os.environ if project is None else project.environment
         runner = Runner(
@@ -167,25 +168,29 @@ def predict_fn(
         outputs: labels that become the columns of the result, in order; see :class:`Predictor`.
         columns: names for the columns of rows that come as bare arrays.
         budget: ``500req`` or ``2usd`` for the lifetime of the returned function.
+        storage: database URL, instead of the config's; ``probe.db`` here for a function or an adapter.
 
     Raises:
         ConfigError: no such endpoint, or a secret is not set.
+        StorageError: the database cannot be opened.
     """
     environment = os.environ
     project = Project.load(Path(config), environment=environment, rate=rate) if isinstance(endpoint, str) else None
     remote = project.remote(str(endpoint)) if project is not None else _local_remote(endpoint)
     url = storage_url(storage, base=Path()) if storage is not None else None
     url = url or (project.storage_url if project is not None else storage_url("sqlite:///probe.db", base=Path()))
-    return Predictor(
-        remote,
-        open_store(url),
-        open_transport=lambda: transport_for(remote.adapter, environment),
-        outputs=outputs,
-        columns=columns,
-        budget=Budget.parse(budget),
-        fresh=fresh,
-        code_version=code_version(),
-    )
+    limit = Budget.parse(budget)
+    with storage_errors():
+        return Predictor(
+            remote,
+            open_store(url),
+            open_transport=lambda: transport_for(remote.adapter, environment),
+            outputs=outputs,
+            columns=columns,
+            budget=limit,
+            fresh=fresh,
+            code_version=code_version(),
+        )
 
 
 def _local_remote(model: Model) -> Remote:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import storage
 from probe.config import Config, expand
+from probe.errors import StorageError
 from storage import Store
 
 _SQLITE = "sqlite:///"
@@ -34,3 +37,12 @@ def storage_url(url: str, *, base: Path) -> str:
 def open_store(url: str, *, create: bool = True) -> Store:
     """The database, checked, and made if it is not there and ``create``. Raises ``storage.StorageError``."""
     return Store.open(url, create=create)
+
+
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """The database's failures as :class:`probe.StorageError`, so that callers need not know the package ``storage``."""
+    try:
+        yield
+    except storage.StorageError as error:
+        raise StorageError(str(error)) from error
