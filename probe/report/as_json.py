@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probe.report.model import Shown
@@ -38,12 +38,12 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         "instance": {"id": probe.instance_id, "name": shown.instance.name, "kind": shown.instance.kind},
         "endpoint": {"name": shown.endpoint.name, "url": shown.endpoint.url, "model": shown.endpoint.model},
         "method": probe.method,
-        "params": dict(probe.params),
+        "params": _strict(probe.params),
         "target": probe.target,
         "status": probe.status,
         "error": probe.error,
-        "base_value": probe.base_value,
-        "full_value": probe.full_value,
+        "base_value": _finite(probe.base_value),
+        "full_value": _finite(probe.full_value),
         "exact": probe.exact,
         "evaluations": probe.evaluations,
         "from_ledger": probe.from_ledger,
@@ -52,12 +52,21 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         "trust": {name: _finite(value) for name, value in probe.trust.items()},
         "findings": [dict(finding) for finding in probe.findings],
         "attributions": [
-            {"feature": share.feature, "value": share.value, "std_error": share.std_error}
+            {"feature": share.feature, "value": _finite(share.value), "std_error": _finite(share.std_error)}
             for share in probe.attributions
         ],
-        "details": dict(probe.details),
+        "details": _strict(probe.details),
     }
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _strict(value: Any) -> Any:
+    """``value`` with NaN and infinities, which JSON does not have, as ``None`` at any depth."""
+    if isinstance(value, Mapping):
+        return {key: _strict(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(each) for each in value]
+    return _finite(value) if isinstance(value, float) else value
