@@ -6,10 +6,8 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from probe.cli.options import config_option, json_option, storage_option, stored
+from probe.cli.options import config_option, json_option, print_table, storage_option, stored
 from probe.engine.budget import money
 
 
@@ -31,19 +29,18 @@ def command(config_path: Path, storage: str | None, as_json: bool, limit: int) -
     if not runs:
         click.echo("no runs yet; `probe run` makes one")
         return 0
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "started (UTC)", "status", "sent", "from ledger", "cost", "config"):
-        table.add_column(name, justify="right" if name in {"sent", "from ledger", "cost"} else "left")
-    for run in runs:
-        totals = run.totals
-        table.add_row(
+    numbers = ("sent", "from ledger", "cost")
+    rows = [
+        (
             run.id,
             run.started.strftime("%Y-%m-%d %H:%M:%S"),
             run.status,
-            f"{totals.get('sent', 0):,}",
-            f"{totals.get('from_ledger', 0):,}",
-            money(totals.get("cost_micro", 0)),
-            safe_text(run.name),
+            f"{run.totals.get('sent', 0):,}",
+            f"{run.totals.get('from_ledger', 0):,}",
+            money(run.totals.get("cost_micro", 0)),
+            safe_text(run.name, one_line=True),
         )
-    Console(highlight=False).print(table)
+        for run in runs
+    ]
+    print_table(("run", "started (UTC)", "status", *numbers, "config"), rows, numbers=numbers, folded="config")
     return 0

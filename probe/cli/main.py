@@ -26,6 +26,7 @@ _COMMANDS = {
     "ls": "probe.cli.ls",
     "report": "probe.cli.report",
     "explain": "probe.cli.explain",
+    "db": "probe.cli.db",
 }
 
 
@@ -87,6 +88,9 @@ def _run(args: list[str] | None) -> int:
     except BrokenPipeError:  # the reader of our output has gone; that is its right
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - keeps the interpreter quiet at exit
         return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{where}{error.strerror or error}", errors.ConfigError.exit_code)
     return result if isinstance(result, int) else 0
 
 

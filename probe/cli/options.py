@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
@@ -39,6 +40,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON o
 def colored(stream: TextIO) -> bool:
     """Whether to write colours: to a terminal, unless ``NO_COLOR`` says otherwise (https://no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: Collection[str], folded: str) -> None:
+    """A table on standard output. ``numbers``: columns set right; ``folded``: the column that gives way on a narrow terminal
+    (elsewhere lines are whole)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in header:
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=name != folded, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    width = None if sys.stdout.isatty() else 10_000
+    Console(highlight=False, markup=False, emoji=False, width=width, no_color=not colored(sys.stdout)).print(table)
 
 
 def run_options(command: F) -> F:

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from probe.cli.options import json_option, project, run_options
+from probe.cli.options import json_option, print_table, project, run_options
 from probe.database import open_store, storage_url
 from probe.engine.budget import money
 
 if TYPE_CHECKING:
-    from probe.engine.plan import Plan
+    from probe.engine.plan import Plan, PlannedProbe
+
+
+_NUMBERS = ("features", "evaluations", "in ledger", "shared", "to send")
 
 
 @click.command("plan", short_help="What a run would send, cost and take.")
@@ -58,28 +59,21 @@ def command(
     return 0
 
 
+def _words(line: PlannedProbe) -> tuple[str, ...]:
+    return line.probe, line.instance, line.endpoint, line.method
+
+
 def _print(plan: Plan, *, resumes: str | None) -> None:
     from probe.report.clean import safe_text
 
-    console = Console(highlight=False, soft_wrap=False)
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (
-        ("probe", "left"),
-        ("instance", "left"),
-        ("endpoint", "left"),
-        ("method", "left"),
-        ("features", "right"),
-        ("evaluations", "right"),
-        ("in ledger", "right"),
-        ("shared", "right"),
-        ("to send", "right"),
-    ):
-        table.add_column(name, justify="right" if justify == "right" else "left")
-    for probe in plan.probes:
-        words = (probe.probe, probe.instance, probe.endpoint, probe.method)
-        numbers = (probe.features, probe.evaluations, probe.in_ledger, probe.shared, probe.to_send)
-        table.add_row(*map(safe_text, words), *(f"{number:,}" for number in numbers))
-    console.print(table)
+    rows = [
+        (
+            " · ".join(safe_text(word, one_line=True) for word in _words(line)),
+            *(f"{n:,}" for n in (line.features, line.evaluations, line.in_ledger, line.shared, line.to_send)),
+        )
+        for line in plan.probes
+    ]
+    print_table(("probe", *_NUMBERS), rows, numbers=_NUMBERS, folded="probe")
     for endpoint in plan.endpoints:
         parts = [f"{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
         if endpoint.cost_micro:

@@ -96,6 +96,7 @@ OPTIONS: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     "seed": (["run", "--seed", "-1"], 2, ("--seed",)),
     "option": (["run", "--bugdet", "3"], 2, ("--bugdet", "--budget")),
     "command": (["rnu"], 2, ("'rnu'", "did you mean 'run'?")),
+    "folder": (["init", "/proc/none"], 2, ("/proc/none", "No such file")),
     "code": (["explain", "P999"], 2, ("'P999'",)),
     "config": (["run", "-c", "other.yaml"], 2, ("other.yaml", "no such file", "probe init")),
     "report": (["run", "--report", "none/report.html"], 2, ("none/report.html", "no directory none")),

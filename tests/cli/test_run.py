@@ -7,7 +7,9 @@ import os
 import pty
 import re
 import select
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import jsonschema
@@ -150,7 +152,31 @@ def test_a_reader_that_leaves_is_no_error(server: RunningServer, tmp_path: Path)
     assert (done.stdout, done.stderr) == ("{", "")
 
 
-@pytest.mark.parametrize("name", ["demo", "init", "plan", "run", "show", "ls", "report", "explain"])
+def test_a_database_is_brought_up_to_date(server: RunningServer, tmp_path: Path) -> None:
+    write(tmp_path, texts_config(server.url))
+    made = here("db", "upgrade", cwd=tmp_path)
+    assert made.code == 0, made.err
+    assert re.fullmatch(r"schema none → \d+\n", made.out)
+    assert here("run", cwd=tmp_path).code == 0
+    assert re.fullmatch(r"schema \d+: up to date already\n", here("db", "upgrade", cwd=tmp_path).out)
+    with closing(sqlite3.connect(tmp_path / "probe.db")) as database:
+        database.execute("UPDATE probe_schema SET version_num = '9999'")
+        database.commit()
+    later = here("run", cwd=tmp_path)
+    assert later.code == 5
+    assert "later version" in later.error
+
+
+def test_a_table_folds_on_a_narrow_terminal_only(server: RunningServer, tmp_path: Path) -> None:
+    write(tmp_path, texts_config(server.url))
+    narrow = on_terminal("plan", cwd=tmp_path, env={"COLUMNS": "72", "NO_COLOR": "1"})
+    assert "occlusion" in narrow
+    assert "…" not in narrow
+    whole = here("plan", cwd=tmp_path, env={"COLUMNS": "40"})
+    assert re.search(r"^reviews · inline:0 · words · occlusion +7 +8 +0 +0 +8$", whole.out, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["demo", "init", "plan", "run", "show", "ls", "report", "explain", "db"])
 def test_every_command_explains_itself(name: str, tmp_path: Path) -> None:
     done = here(name, "--help", cwd=tmp_path)
     assert done.code == 0
