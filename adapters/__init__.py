@@ -29,6 +29,7 @@ from adapters.errors import (
     TransportError,
 )
 from adapters.http import HttpAdapter
+from adapters.ratelimit import Announcement, announced
 from adapters.registry import KINDS, endpoint_from_config
 from adapters.spec import CallableSpec, EndpointSpec
 from adapters.transport import HttpTransport, open_transport
@@ -38,6 +39,7 @@ __all__ = [
     "REDACTED",
     "Adapter",
     "AdapterError",
+    "Announcement",
     "CallableAdapter",
     "CallableSpec",
     "EndpointSpec",
@@ -63,6 +65,7 @@ __all__ = [
     "Transport",
     "TransportError",
     "Verdict",
+    "announced",
     "endpoint_from_config",
     "open_transport",
 ]

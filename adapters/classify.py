@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Callable
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from adapters.base import HttpResponse, Verdict
 from adapters.errors import AdapterError, MaybeBilled, NotJson, NotSent, ResponseError
+from adapters.ratelimit import Now, retry_after
 from adapters.scores import Query, parse_json, truthy
 from adapters.show import excerpt, shown
 from adapters.spec import RETRY_ON, Retry
-
-Now = Callable[[], datetime]
 
 #: a longer announced pause is a used-up allowance, not a pause
 LONG_WAIT = 3600.0
 
 _BROKEN = {404, 405, 406, 410, 411, 421, 426, 501, 505}
 _PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<")
-_NUMBER = re.compile(r"\d{1,12}(\.\d{1,9})?", re.ASCII)
 _PERIOD = r"(daily|monthly|per[-_ ]?day|per[-_ ]?month)"
 _SPENT = re.compile(
     rb"insufficient_quota|billing_hard_limit|credit balance is too low|out of call volume quota", re.IGNORECASE
@@ -39,6 +33,8 @@ class Classifier:
         self._host = host
         on, never = frozenset(retry.on), frozenset(retry.never)
         self._extra = on - frozenset(RETRY_ON)  # added by the config: this beats the built-in meaning of a status
+        self._wanted = on if "on" in retry.model_fields_set else frozenset[int]()
+        self._forbidden = never if "never" in retry.model_fields_set else frozenset[int]()
         self._never = never if "never" in retry.model_fields_set else never - on
         self._again = on - self._never
         self._error = Query(error) if error else None
@@ -73,13 +69,13 @@ class Classifier:
             return Verdict("ok")
         reason = f"{self._start(response)} that reports an error ({self._error.path}): {shown(found)}"
         if self._asks_again(response):
-            return Verdict("retry", reason, after=retry_after(response, self._now), throttled=True)
+            return Verdict("retry", reason, after=retry_after(response.headers, now=self._now), throttled=True)
         return Verdict("reject", reason)
 
     def _failure(self, response: HttpResponse) -> Verdict:
         status = response.status
         reason = f"{self._start(response)}: {excerpt(response.body)}"
-        after = retry_after(response, self._now)
+        after = retry_after(response.headers, now=self._now)
         if self._asks_again(response):
             return Verdict("retry", reason, after=after, throttled=True)
         if status in self._extra and status in self._again:
@@ -95,10 +91,19 @@ class Classifier:
             )
         if status in _BROKEN or status < 200:
             return Verdict("broken", f"{reason}; are url and method right?")
-        if status in self._again or (status > 505 and status not in self._never):
+        if self._worth_repeating(response):
             throttled = status == 429 or (status in (503, 529) and after is not None)
             return Verdict("retry", reason, after=after, throttled=throttled)
         return Verdict("reject", reason)
+
+    def _worth_repeating(self, response: HttpResponse) -> bool:
+        """The server's word (``x-should-retry``: OpenAI, Anthropic and others) beats our lists, the config's lists beat it."""
+        status, said = response.status, response.header("x-should-retry")
+        if said == "true" and status not in self._forbidden:
+            return True
+        if said == "false" and status != 429 and status not in self._wanted:
+            return False
+        return status in self._again or (status > 505 and status not in self._never)
 
     def _start(self, response: HttpResponse) -> str:
         return f"endpoint {self._endpoint!r}: HTTP {response.status} from {self._host}"
@@ -112,34 +117,6 @@ class Classifier:
             return False
 
 
-def retry_after(response: HttpResponse, now: Now | None = None) -> float | None:
-    """Seconds the server asks to wait, from ``retry-after-ms`` or ``Retry-After`` (seconds or HTTP date), else ``None``.
-
-    A date is taken relative to the answer's own ``Date``, so that a wrong clock on either side does not matter.
-    """
-    milliseconds = (response.header("retry-after-ms") or "").strip()
-    if _NUMBER.fullmatch(milliseconds):
-        return float(milliseconds) / 1000
-    text = (response.header("retry-after") or "").strip()
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    until = _http_date(text)
-    if until is None:
-        return None
-    start = _http_date(response.header("date") or "")
-    if start is None and now is not None:
-        start = now()
-    return None if start is None else max(0.0, math.ceil((until - start).total_seconds()))
-
-
-def _http_date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
 def _quota_spent(response: HttpResponse, after: float | None) -> bool:
     beginning = response.body[:4096]
     if _SPENT.search(beginning):
@@ -148,4 +125,6 @@ def _quota_spent(response: HttpResponse, after: float | None) -> bool:
         return False
     if after is not None:
         return after >= LONG_WAIT
+    if response.header("x-should-retry") == "false":  # too many, and no use to come back
+        return True
     return bool(_LONG_PERIOD.search(beginning))

@@ -10,9 +10,9 @@ from typing import Any, Final, TypeAlias
 from adapters.base import Adapter
 from adapters.callable import callable_from_spec
 from adapters.checks import nearest
-from adapters.classify import Now
 from adapters.errors import SpecError
 from adapters.http import HttpAdapter
+from adapters.ratelimit import Now
 from adapters.spec import CallableSpec, EndpointSpec, parse_spec
 
 
