@@ -7,11 +7,13 @@ an answer or a failure means. Sending is the transport's job (``transport.py``),
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, TypeAlias, runtime_checkable
 from urllib.parse import quote, quote_plus
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +59,19 @@ class HttpRequest:
     url: str
     headers: tuple[tuple[str, str], ...]
     body: bytes
+    #: header by which the API knows a repeated request, if the endpoint's config names one
+    idempotency: str | None = None
+
+    def keyed(self, material: str) -> HttpRequest:
+        """This request with a key in its idempotency header, the same for the same ``material`` (what makes it one logical
+        request: endpoint, inputs, repeat index); unchanged if the endpoint has no such header.
+
+        The key looks like a random UUID, which every API takes: the first 128 bits of SHA-256, version and variant set.
+        """
+        if self.idempotency is None:
+            return self
+        key = UUID(bytes=hashlib.sha256(material.encode()).digest()[:16], version=4)
+        return replace(self, headers=(*self.headers, (self.idempotency, str(key))), idempotency=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,10 @@ class LocalCall:
 
     function: Callable[[Sequence[Any]], Any]
     batch: tuple[Any, ...]
+
+    def keyed(self, material: str) -> LocalCall:  # noqa: ARG002 - as HttpRequest, so that the engine need not ask
+        """Unchanged: a function is called once."""
+        return self
 
 
 Request: TypeAlias = HttpRequest | LocalCall

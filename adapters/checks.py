@@ -131,3 +131,12 @@ def check_headers(headers: Mapping[str, str]) -> None:
         if lower in _SECRET_HEADERS and not REFERENCE.search(value):
             raise fault(f"headers: {name!r} carries a secret: use auth, or write ${{NAME}} as its value")
         seen.add(lower)
+
+
+def check_idempotency(name: str, taken: Sequence[str]) -> None:
+    """A header's name that is not among ``taken`` and that nothing else sets, or a fault."""
+    lower = name.lower()
+    if not _TOKEN.fullmatch(name):
+        raise fault(f"idempotency: {name!r} is not a header name: write Idempotency-Key, or what the API calls it")
+    if lower in _OWN_HEADERS | _SECRET_HEADERS or lower in {each.lower() for each in taken}:
+        raise fault(f"idempotency: the header {name!r} is set otherwise already: name the one the API reserves for it")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.auth import full_url, secret_names
 from adapters.base import HttpRequest, HttpResponse, Instance, ItemError, Prediction, Verdict
-from adapters.classify import Classifier, Now
+from adapters.classify import Classifier
 from adapters.errors import AdapterError, SpecError
 from adapters.multipart import Multipart
+from adapters.ratelimit import Announcement, Now, announced
 from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.spec import EndpointSpec
 from adapters.template import Binary, Template, as_body, dump_json
@@ -28,6 +30,7 @@ class HttpAdapter:
     def __init__(self, name: str, spec: EndpointSpec, *, now: Now | None = None) -> None:
         self.name = name
         self.spec = spec
+        self._now = now
         self.limits = spec.limits.limits()
         self.price = spec.price.price()
         self.max_batch = spec.batch.max_items
@@ -58,13 +61,20 @@ class HttpAdapter:
             headers = (("content-type", body.media_type), *headers)
         if all(name != "accept" for name, _ in headers):
             headers = (*headers, ("accept", "application/json"))
-        return HttpRequest(self.spec.method, self.url, headers, body.content)
+        return HttpRequest(self.spec.method, self.url, headers, body.content, self.spec.idempotency)
 
     def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
         return self._reader.read(response.body, n)
 
     def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
         return self._classifier.classify(outcome)
+
+    def announced(self, response: HttpResponse, *, now: datetime | None = None) -> tuple[Announcement, ...]:
+        """The limits that ``response`` announces in its headers; ``now`` (aware, default this adapter's clock) is what dates
+        count from if it has no ``Date``."""
+        if now is None and self._now is not None:
+            now = self._now()
+        return announced(response.headers, now=now)
 
     def _body(self, batch: Sequence[Instance]) -> Binary:
         where = f"endpoints.{self.name}.{self._kind}"

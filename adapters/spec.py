@@ -22,6 +22,7 @@ from adapters.checks import (
     SecretText,
     Status,
     check_headers,
+    check_idempotency,
     check_url,
     fault,
     nearest,
@@ -285,6 +286,7 @@ class EndpointSpec(Common):
     query: Mapping[PlainText, ReferenceText] = {}
     headers: Mapping[str, ReferenceText] = {}
     auth: Auth = Auth()
+    idempotency: PlainText | None = None  #: name of the header that makes a repeat free, where the API honours one
     json_body: Any = Field(default=None, alias="json")
     multipart: Mapping[PlainText, Any] | None = None
     body: str | None = None
@@ -321,6 +323,9 @@ class EndpointSpec(Common):
         _exactly_one(self, ("json_body", "multipart", "body"))
         check_url(self.url)
         check_headers(self.headers)
+        if self.idempotency is not None:
+            taken = [*self.headers, *([self.auth.header.name] if self.auth.header else [])]
+            check_idempotency(self.idempotency, taken)
         if self.missing is not None and self.scores.map is None and self.scores.pairs is None:
             raise fault("missing only makes sense with scores.map or scores.pairs")
         if self.below is not None and self.missing != "censored":

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.policy import HTTP
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from adapters import (
     HttpAdapter,
     HttpRequest,
     HttpResponse,
+    LocalCall,
     MaybeBilled,
     NotJson,
     NotSent,
@@ -178,6 +180,15 @@ GEMINI_PACE = {
         ),
         (response(429, {"error": "limit: 100 requests per minute"}), "retry", None, True),
         (response(429, retry_after="86400"), "quota", 86400.0, False),
+        (response(503, x_ms_retry_after_ms="1500"), "retry", 1.5, True),
+        (response(400, x_should_retry="true"), "retry", None, False),
+        (response(500, x_should_retry="false"), "reject", None, False),
+        (response(408, x_should_retry="maybe"), "retry", None, False),
+        (response(429, x_should_retry="true"), "retry", None, True),
+        (response(429, x_should_retry="false"), "quota", None, False),
+        (response(429, x_should_retry="false", retry_after="20"), "retry", 20.0, True),
+        (response(401, x_should_retry="true"), "auth", None, False),
+        (response(404, x_should_retry="true"), "broken", None, False),
         (NotSent("refused"), "retry", None, False),
         (MaybeBilled("reset"), "retry", None, False),
         (NotJson("cut", kind="cut"), "retry", None, False),
@@ -203,6 +214,46 @@ def test_reasons_name_endpoint_host_and_what_was_seen() -> None:
     assert moved.reason.endswith("a redirect to 'https://api.example/v2', which is not followed: set url to it")
 
 
+class TestIdempotency:
+    def test_the_same_logical_request_carries_the_same_key(self) -> None:
+        request = endpoint(idempotency="Idempotency-Key").request(["a"])
+        first, again, other = request.keyed("v/a/0"), request.keyed("v/a/0"), request.keyed("v/a/1")
+        assert first == again
+        (name, key), (_, other_key) = first.headers[-1], other.headers[-1]
+        assert name == "Idempotency-Key"
+        assert key != other_key
+        assert str(UUID(key)) == key
+        assert UUID(key).version == 4
+        assert (first.url, first.body, first.headers[:-1]) == (request.url, request.body, request.headers)
+        assert first.keyed("again") == first
+
+    def test_it_is_no_part_of_the_identity(self) -> None:
+        assert endpoint(idempotency="Idempotency-Key").identity == endpoint().identity
+
+    def test_without_a_header_nothing_changes(self) -> None:
+        request = endpoint().request(["a"])
+        assert request.keyed("v/a/0") is request
+        call = LocalCall(len, ("a",))
+        assert call.keyed("v/a/0") is call
+
+    @pytest.mark.parametrize(
+        ("config", "message"),
+        [
+            ({"idempotency": "a b"}, "idempotency: 'a b' is not a header name"),
+            ({"idempotency": "Host"}, "idempotency: the header 'Host' is set otherwise already"),
+            ({"idempotency": "X-A", "headers": {"x-a": "1"}}, "idempotency: the header 'X-A' is set otherwise already"),
+            (
+                {"idempotency": "X-A", "auth": {"header": {"name": "x-a", "value": "${K}"}}},
+                "idempotency: the header 'X-A' is set otherwise already",
+            ),
+        ],
+    )
+    def test_a_header_that_cannot_be_used_is_refused(self, config: Any, message: str) -> None:
+        with pytest.raises(SpecError) as caught:
+            endpoint(**config)
+        assert message in str(caught.value)
+
+
 class TestTheConfigHasTheLastWord:
     def test_added_and_removed_statuses(self) -> None:
         adapter = endpoint(retry={"on": [404, 429, 500]})
@@ -215,6 +266,11 @@ class TestTheConfigHasTheLastWord:
             "retry",
             "reject",
         ]
+
+    def test_the_server_has_not(self) -> None:
+        adapter = endpoint(retry={"on": [429, 500], "never": [400]})
+        assert adapter.classify(response(500, x_should_retry="false")).kind == "retry"
+        assert adapter.classify(response(400, x_should_retry="true")).kind == "reject"
 
     def test_throttling_reported_as_400(self) -> None:
         adapter = endpoint(retry={"when": "contains(__type, 'Throttling')"})
