@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from probe.results import Results
 
 
+_MOST_REASONS = 5  #: lines on standard error; the results name them all
+
+
 @click.command("run", short_help="Send what is missing, explain, show.")
 @run_options
 @json_option
@@ -70,8 +73,10 @@ def command(
         write_report(report, results.html())
         if not as_json:
             click.echo(f"report: {report}")
-    for reason in results.reasons:
+    for reason in results.reasons[:_MOST_REASONS]:
         click.echo(f"probe: {safe_text(reason, one_line=True)}", err=True)
+    if (left := len(results.reasons) - _MOST_REASONS) > 0:
+        click.echo(f"probe: … and {left} more like that: probe show {results.run.id}", err=True)
     return results.exit_code
 
 

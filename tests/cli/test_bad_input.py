@@ -299,6 +299,18 @@ def test_one_target_of_two_is_wrong(server: RunningServer, tmp_path: Path) -> No
     assert [each["status"] for each in done.json["probes"]] == ["finished", "failed"]
 
 
+def test_many_failures_are_few_lines(server: RunningServer, tmp_path: Path) -> None:
+    inputs = {"inline": [f"complaint number {word}" for word in "one two three four five six seven eight".split()]}
+    write(tmp_path, texts_config(server.url, target="lnog", inputs=inputs))
+    done = here("run", "--quiet", cwd=tmp_path)
+    assert done.code == 2
+    told = done.err.splitlines()
+    assert len(told) == 6
+    assert all("did you mean 'long'?" in line for line in told[:5])
+    assert told[5].startswith("probe: … and 3 more like that: probe show ")
+    assert done.out.count("not explained") == 8
+
+
 # --- secrets
 
 
