@@ -7,17 +7,32 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from probe.errors import ConfigError
 
-_MOST_ALIASES = 100
+_MOST_NODES = 200_000  #: keys and values in a config, those that aliases repeat included
+_LONGEST = 100 * 365 * 86400  #: seconds
+_LARGEST = 2**63 - 1  #: what a database keeps as an integer
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -27,15 +42,33 @@ def parse_duration(value: Any) -> timedelta:
     """``24h``, ``30m``, ``7d``, ``0`` as a timedelta."""
     if isinstance(value, timedelta):
         return value
-    if value in (0, "0"):
+    if value == "0" or (value == 0 and not isinstance(value, bool)):
         return timedelta(0)
     match = _DURATION.fullmatch(str(value).strip())
     if not match:
-        raise ValueError(f"{value!r} is not a duration; write 30m, 24h or 7d")
-    return timedelta(seconds=float(match.group(1)) * _SECONDS[match.group(2)])
+        raise ValueError("not a duration; write 30m, 24h or 7d")
+    seconds = float(match.group(1)) * _SECONDS[match.group(2)]
+    if seconds > _LONGEST:
+        raise ValueError("longer than a century; write 30m, 24h or 7d")
+    return timedelta(seconds=seconds)
 
 
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+
+
+def _shape_of_rows(value: Any) -> str:
+    return "<mapping>" if isinstance(value, list) and value and isinstance(value[0], Mapping) else "<text>"
+
+
+Cell = StrictStr | StrictBool | StrictInt | StrictFloat | None
+InlineItems = Annotated[
+    Annotated[list[str], Field(min_length=1), Tag("<text>")] | Annotated[list[dict[str, Cell]], Tag("<mapping>")],
+    Discriminator(_shape_of_rows),
+]
+Rows = Annotated[
+    Annotated[list[StrictInt], Tag("<list>")] | Annotated[str | None, Tag("<text>")],
+    Discriminator(lambda value: "<list>" if isinstance(value, list) else "<text>"),
+]
 
 
 class _Model(BaseModel):
@@ -56,7 +89,7 @@ class Table(_Model):
 
     csv: str | None = None
     parquet: str | None = None
-    rows: list[int] | str | None = Field(default=None, description="row numbers from 0, or a range like 0:5")
+    rows: Rows = Field(default=None, description="row numbers from 0, or a range like 0:5")
     text: str | None = Field(default=None, description="kind text: the column that holds the text")
     columns: list[str] | None = Field(default=None, description="kind tabular: the columns the endpoint gets, in order")
     id: str | None = Field(default=None, description="the column that names a row")
@@ -71,7 +104,7 @@ class Table(_Model):
 class Inline(_Model):
     """Inputs written in the config: texts, or rows as mappings."""
 
-    inline: list[str] | list[dict[str, Any]]
+    inline: InlineItems
 
 
 class Group(_Model):
@@ -80,16 +113,57 @@ class Group(_Model):
     group: list[str] = Field(min_length=1)
     name: str
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Group:
+        twice = sorted({label for label in self.group if self.group.count(label) > 1})
+        if twice:
+            raise ValueError(f"the label {twice[0]!r} is in the group twice")
+        return self
+
+
+def _shape_of_inputs(value: Any) -> str:
+    """Which of the ways to name inputs is meant, so that what is wrong with it is said about that one alone."""
+    if isinstance(value, Mapping):
+        if "inline" in value:
+            return "<inline>"
+        return "<table>" if {"csv", "parquet"} & set(value) else "<files>"
+    if isinstance(value, _Model):
+        return {Inline: "<inline>", Table: "<table>"}.get(type(value), "<files>")
+    return "<list>" if isinstance(value, list) else "<text>"
+
+
+def _text_or_mapping(value: Any) -> str:
+    return "<mapping>" if isinstance(value, (Mapping, _Model)) else "<text>"
+
+
+Inputs = Annotated[
+    Annotated[str, Tag("<text>")]
+    | Annotated[list[str], Tag("<list>")]
+    | Annotated[Files, Tag("<files>")]
+    | Annotated[Table, Tag("<table>")]
+    | Annotated[Inline, Tag("<inline>")],
+    Discriminator(_shape_of_inputs),
+]
+MethodEntry = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[dict[str, dict[str, Any] | None], Tag("<mapping>")],
+    Discriminator(_text_or_mapping),
+]
+TargetEntry = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[Group, Tag("<mapping>")], Discriminator(_text_or_mapping)
+]
+
 
 class ProbeConfig(_Model):
     """One entry of ``probes``: instances × endpoints × methods."""
 
     kind: Literal["image", "text", "tabular"]
-    inputs: str | list[str] | Files | Table | Inline
+    inputs: Inputs
     endpoints: list[str] = Field(min_length=1)
-    methods: list[str | dict[str, dict[str, Any] | None]] = Field(min_length=1)
-    target: str | Group = "top1"
-    budget: int = Field(default=300, ge=2, description="most evaluations per instance, endpoint and method")
+    methods: list[MethodEntry] = Field(min_length=1)
+    target: TargetEntry = "top1"
+    budget: int = Field(
+        default=300, ge=2, le=10_000_000, description="most evaluations per instance, endpoint and method"
+    )
     masker: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=1, ge=1, le=100)
     fresh: Duration = timedelta(hours=24)
@@ -99,7 +173,7 @@ class Config(_Model):
     """The whole file."""
 
     storage: str = "sqlite:///probe.db"
-    seed: int = Field(default=1, ge=0)
+    seed: int = Field(default=1, ge=0, le=_LARGEST)
     budget: str | None = Field(default=None, description="for the whole run: 500req, 2usd")
     endpoints: dict[str, dict[str, Any]] = Field(min_length=1)
     probes: dict[str, ProbeConfig] = Field(min_length=1)
@@ -116,29 +190,37 @@ class Config(_Model):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and strict where YAML is lax: no duplicate keys, no storm of aliases."""
+    """Safe, and strict where YAML is lax: no duplicate keys, no storm of aliases, nothing that contains itself."""
 
-    aliases = 0
+    nodes = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            self.aliases += 1
-            if self.aliases > _MOST_ALIASES:
-                raise yaml.YAMLError(f"more than {_MOST_ALIASES} aliases")
-        return super().compose_node(parent, index)
+        sizes: dict[int, int] = self.__dict__.setdefault("sizes", {})
+        alias: Any = self.peek_event() if self.check_event(yaml.AliasEvent) else None  # type: ignore[no-untyped-call]
+        before = self.nodes
+        node = super().compose_node(parent, index)
+        if alias is None:
+            self.nodes += 1
+            sizes[id(node)] = self.nodes - before
+        elif id(node) not in sizes:
+            raise yaml.composer.ComposerError(None, None, "the alias is inside of what it stands for", alias.start_mark)
+        else:
+            self.nodes += sizes[id(node)]
+        if self.nodes > _MOST_NODES:
+            raise yaml.YAMLError(f"with its aliases written out it has more than {_MOST_NODES:,} keys and values")
+        return node
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
         seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, Hashable) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is there twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+        for key, _ in node.value:  # here, before merge keys are written out
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"the key {key.value!r} is there twice", key.start_mark
+                    )
+                seen.add((key.tag, key.value))
+        return node
 
 
 def load_config(path: Path) -> tuple[Config, str]:
@@ -152,7 +234,7 @@ def load_config(path: Path) -> tuple[Config, str]:
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such file; `probe init` writes one") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
+        raise ConfigError(f"{path}: cannot be read: {_line(error)}") from error
     return parse_config(text, where=str(path)), text
 
 
@@ -163,9 +245,13 @@ def parse_config(text: str, *, where: str = "probe.yaml") -> Config:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f":{mark.line + 1}:{mark.column + 1}" if mark is not None else ""
-        raise ConfigError(f"{where}{place}: not valid YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ConfigError(f"{where}: not valid YAML: {error}") from error
+        raise ConfigError(f"{where}{place}: not valid YAML: {_line(error.problem or error.context)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{where}: not valid YAML: nested too deeply") from error
+    except (yaml.YAMLError, ValueError, OverflowError) as error:  # the last two from dates and numbers that are none
+        raise ConfigError(f"{where}: not valid YAML: {_line(error)}") from error
+    if data is None:
+        raise ConfigError(f"{where}: the file is empty; `probe init` writes an example")
     if not isinstance(data, Mapping):
         raise ConfigError(f"{where}: expected a mapping with endpoints and probes, found {type(data).__name__}")
     try:
@@ -193,34 +279,56 @@ def expand(text: str, environment: Mapping[str, str], *, where: str) -> str:
 def _words(error: ValidationError, data: Any) -> str:
     """The first problem as one line: key path, what was seen, what to do."""
     first = min(error.errors(), key=lambda found: (found["type"] != "extra_forbidden", len(found["loc"])))
-    # Positions inside a union carry the tried model's name; those are ours, not the user's.
-    place = [part for part in first["loc"] if not (isinstance(part, str) and _is_variant(part))]
-    path = ".".join(map(str, place))
+    place = _place(first["loc"])
+    path = ".".join(str(part)[:80] for part in place)
     if first["type"] == "extra_forbidden":
-        return f"unknown key {path!r}{_nearest(str(place[-1]), _known_keys(place[:-1]))}"
+        return f"unknown key {path!r}{_nearest(str(place[-1]), _known_keys(place[:-1], data))}"
     if first["type"] == "missing":
         return f"{path!r} is missing"
     message = str(first["msg"]).removeprefix("Value error, ")
     if not path:
         return message
-    seen = first.get("input", data)
-    return f"{path}: {message[0].lower()}{message[1:]}, found {str(seen)[:80]!r}"
+    return f"{path}: {message[0].lower()}{message[1:]}, found {_excerpt(first.get('input'))}"
 
 
-def _is_variant(part: str) -> bool:
-    return part in {"Files", "Table", "Inline", "Group", "str", "list[str]"} or "[" in part
+def _place(loc: tuple[int | str, ...]) -> list[int | str]:
+    """``loc`` without the marks that pydantic leaves for the tried type: those are ours, not the user's."""
+    kept: list[int | str] = []
+    for depth, part in enumerate(loc):
+        ours = depth > 2 and loc[0] == "probes" and str(part).startswith("<")
+        key_mark = depth == len(loc) - 1 and part == "[key]"
+        types = depth > 6 and depth == len(loc) - 1 and part in {"str", "bool", "int", "float", "none"}
+        if not (ours or key_mark or types):
+            kept.append(part)
+    return kept
 
 
-def _known_keys(path: list[str | int]) -> list[str]:
+def _known_keys(path: list[str | int], data: Any) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    if path[0] == "probes" and len(path) == 2:
+    if path[0] != "probes" or len(path) < 2:
+        return []
+    if len(path) == 2:
         return list(ProbeConfig.model_fields)
-    if path[0] == "probes" and len(path) > 2 and path[2] == "inputs":
-        return [*Files.model_fields, *Table.model_fields, *Inline.model_fields]
-    if path[0] == "probes" and len(path) > 2 and path[2] == "target":
-        return list(Group.model_fields)
-    return []
+    if path[2] == "inputs":
+        shapes: dict[str, type[_Model]] = {"<inline>": Inline, "<table>": Table}
+        shape = shapes.get(_shape_of_inputs(data["probes"][path[1]]["inputs"]))
+        return list(shape.model_fields) if shape else [*Files.model_fields, "csv", "parquet", "inline"]
+    return list(Group.model_fields) if path[2] == "target" else []
+
+
+def _excerpt(value: Any) -> str:
+    """What was found, short: a mapping may be large, and aliases in it larger."""
+    if isinstance(value, (Mapping, list)):
+        return f"a {'mapping' if isinstance(value, Mapping) else 'list'} of {len(value)}"
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "a very large number"
+    shown = repr(str(value)[:80])
+    return shown if isinstance(value, str) or value is None else f"{shown} ({type(value).__name__})"
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _nearest(name: str, known: Mapping[str, Any] | list[str]) -> str:
