@@ -33,7 +33,7 @@ class RunningServer:
 
     def arrivals(self) -> list[dict[str, Any]]:
         """Every request since the last reset: ``at`` (monotonic seconds), ``model``, ``items``, ``digest``, ``status``,
-        ``fault``."""
+        ``fault``, ``left`` (when it was over)."""
         arrivals: list[dict[str, Any]] = self._control("GET", "arrivals")["arrivals"]
         return arrivals
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from probe.demo.strict import FaultKind
@@ -22,6 +22,8 @@ class Visit:
     digest: bytes = b""  #: of the request's items (``routes.request_digest``), empty if they could not be read
     status: int | None = None
     fault: FaultKind | None = None
+    left: float | None = None  #: when it was over; ``None`` while it is in flight
+    announced: dict[str, str] = field(default_factory=dict)  #: headers about the limits, as they stood at arrival
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -31,6 +33,7 @@ class Visit:
             "digest": self.digest.hex(),
             "status": self.status,
             "fault": self.fault,
+            "left": self.left,
         }
 
 
@@ -78,13 +81,14 @@ class Billing:
         was handed to a connection that was still open."""
         self._in_flight -= 1
         visit.status = status
+        visit.left = now
         if status is None:
             return
         self._last = now
         self._statuses[status] += 1
         if not whole:
             self._abandoned += 1
-        elif status == 200 and visit.fault not in {"truncate", "html"}:
+        elif status == 200 and visit.fault not in {"truncate", "cut", "html"}:
             self._answered += 1
 
     def arrivals(self) -> list[dict[str, Any]]:

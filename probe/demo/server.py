@@ -14,6 +14,7 @@ authentication. It listens on loopback unless told otherwise. It must not be use
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 import traceback
@@ -27,6 +28,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 from pydantic import ValidationError
 
+from probe.demo import announce
 from probe.demo.billing import Billing, Visit
 from probe.demo.models.base import DemoModel, InputError
 from probe.demo.registry import Factory, Models
@@ -43,11 +45,15 @@ from probe.demo.routes import (
     request_digest,
 )
 from probe.demo.simple import EchoLength, Sum
-from probe.demo.strict import FaultKind, Strict
+from probe.demo.strict import FaultKind, Strict, retry_headers
 from probe.demo.wire import (
     GATEWAY_PAGE,
+    IdleConnections,
     as_json,
     authorise,
+    cut,
+    dripped,
+    end_connection,
     errors_as_json,
     form_field,
     from_aiohttp,
@@ -82,10 +88,14 @@ class DemoServer:
         self._clock = clock
         self._wall = wall
         self._billing = Billing()
+        self._idle = IdleConnections()
+        self._renewed = asyncio.Event()
         self._use(strict or Strict())
 
     def _use(self, strict: Strict) -> None:
         self._strict = strict
+        self._since = self._clock()
+        self._renewed.set()
         self._limiters = [rate.limiter() for rate in strict.rate]
         self._attempts: Counter[bytes] = Counter()
 
@@ -101,6 +111,22 @@ class DemoServer:
         app.router.add_post("/_control/reset", self._reset)
         app.on_cleanup.append(self._close)
         return app
+
+    def refusing(self) -> tuple[bool, float | None]:
+        """Whether connections are to be refused now, and the seconds until that changes; ``None``: not by itself."""
+        spell = self._strict.refuse
+        if spell is None:
+            return False, None
+        elapsed = self._clock() - self._since
+        left = spell.left(elapsed)
+        return left > 0, left or (spell.start - elapsed if elapsed < spell.start else None)
+
+    async def renewed(self, *, within: float | None) -> None:
+        """Wait for other rules or a reset, at most ``within`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._renewed.wait()
+        self._renewed.clear()
 
     async def preload(self) -> None:
         """Load every model now."""
@@ -129,7 +155,7 @@ class DemoServer:
         return as_json({"models": models})
 
     async def _get_strict(self, _request: web.Request) -> web.Response:
-        return as_json(self._strict.model_dump(mode="json"))
+        return as_json(self._strict.model_dump(mode="json", by_alias=True))
 
     async def _set_strict(self, request: web.Request) -> web.Response:
         try:
@@ -153,6 +179,7 @@ class DemoServer:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         now = self._clock()
+        self._idle.used(request)
         billing = self._billing
         visit = billing.arrive(now)
         response: web.StreamResponse | None = None
@@ -173,16 +200,21 @@ class DemoServer:
             status = response.status if response is not None else None
             billing.leave(visit, self._clock(), status=status, whole=whole or visit.fault == "truncate")
         if response is None:
-            reset_connection(request)
-            response = web.Response()  # never sent
+            (end_connection if visit.fault == "close" else reset_connection)(request)
+            return web.Response()  # never sent
+        if not response.prepared:
+            response.headers.update(visit.announced)
+        if self._strict.idle_close is not None and whole:
+            await self._idle.answer(request, response, seconds=self._strict.idle_close)
         return response
 
     async def _answer(self, request: web.Request, visit: Visit, billing: Billing) -> web.StreamResponse | None:
-        """The response, or ``None`` if the connection is to be reset."""
+        """The response, or ``None`` if the connection is to end without one."""
         await asyncio.sleep(0)  # whatever arrived with this request gets its time before work starts
         strict = self._strict
         authorise(request, strict.api_key)
-        self._admit(visit.at)
+        self._weather(visit, billing)
+        self._admit(visit)
         route = request.match_info["route"]
         if request.method != "POST" or route not in ROUTES:
             raise Refused(404 if route not in ROUTES else 405, f"POST to /v1/{{model}}/{{{' | '.join(ROUTES)}}}")
@@ -214,23 +246,35 @@ class DemoServer:
             billing.fault(visit, "nan")
         if strict.faults.fewer_rows and route in JSON_ROUTES:
             billing.fault(visit, "fewer_rows")
-        response = as_json(render(route, answer, strict))
+        response = as_json(render(route, answer, strict), headers=dict(visit.announced))
         if fault is not None:
             billing.fault(visit, fault)
         await self._pause_until(ready_at + (strict.faults.hang.seconds if fault == "hang" else 0.0))
-        if fault == "truncate":
-            return await truncated(request, response)
-        return None if fault == "drop_after" else response
+        return await self._processed(fault, request, response)
 
-    def _admit(self, now: float) -> None:
-        waits = [(limiter.wait(now), limiter) for limiter in self._limiters]
+    def _weather(self, visit: Visit, billing: Billing) -> None:
+        storm = self._strict.storm
+        left = storm.left(visit.at - self._since) if storm is not None else 0.0
+        if storm is not None and left:
+            billing.fault(visit, "storm")
+            for limiter in self._limiters:
+                limiter.wait(visit.at)
+            self._tell(visit)
+            raise Refused(storm.status, "overloaded", retry_headers(storm.retry_after, left, wall=self._wall()))
+
+    def _admit(self, visit: Visit) -> None:
+        waits = [(limiter.wait(visit.at), limiter) for limiter in self._limiters]
         wait, strictest = max(waits, key=lambda pair: pair[0], default=(0.0, None))
         for limiter in self._limiters:
             limiter.take(admitted=wait == 0.0)
+        self._tell(visit)
         if wait and strictest is not None:
             rate = strictest.rate
             message = f"rate limit: {rate.limit} requests in {rate.window:g} s"
-            raise Refused(429, message, rate.headers(wait, wall=self._wall()))
+            raise Refused(429, message, retry_headers(rate.retry_after, wait, wall=self._wall()))
+
+    def _tell(self, visit: Visit) -> None:
+        visit.announced = announce.headers(self._strict.announce, self._limiters, wall=self._wall())
 
     async def _read(self, request: web.Request, model: DemoModel, route: str, label: str) -> list[Item]:
         if route == "multipart":
@@ -261,6 +305,20 @@ class DemoServer:
             return web.Response(text=GATEWAY_PAGE, content_type="text/html")
         raise Refused(500, "internal error")
 
+    async def _processed(
+        self, fault: FaultKind | None, request: web.Request, response: web.Response
+    ) -> web.StreamResponse | None:
+        match fault:
+            case "drop_after" | "close":
+                return None
+            case "truncate":
+                return await truncated(request, response)
+            case "drip":
+                return await dripped(request, response, seconds=self._strict.faults.drip.seconds)
+            case "cut":
+                return cut(response)
+        return response
+
     async def _pause_until(self, when: float) -> None:
         left = when - self._clock()
         if left > 0:
@@ -274,11 +332,24 @@ async def serve(server: DemoServer, *, host: str, port: int, preload: bool = Fal
     try:
         if preload:
             await server.preload()
-        site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
-        await site.start()
+        door: web.TCPSite | None = await _listen(runner, host, port)
+        port = runner.addresses[0][1]
         shown = f"[{host}]" if ":" in host else host
-        sys.stdout.write(f"listening http://{shown}:{runner.addresses[0][1]}\n")
+        sys.stdout.write(f"listening http://{shown}:{port}\n")
         sys.stdout.flush()
-        await asyncio.Event().wait()
+        while True:
+            shut, seconds = server.refusing()
+            if shut and door is not None:
+                await door.stop()
+                door = None
+            elif not shut and door is None:
+                door = await _listen(runner, host, port)
+            await server.renewed(within=seconds)
     finally:
         await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
+    site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
+    await site.start()
+    return site

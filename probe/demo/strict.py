@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Annotated, Literal, Protocol
 
@@ -23,8 +24,26 @@ from pydantic import (
     model_validator,
 )
 
-FaultKind = Literal["status500", "drop_before", "drop_after", "hang", "truncate", "html", "poison", "fewer_rows", "nan"]
+FaultKind = Literal[
+    "status500",
+    "drop_before",
+    "drop_after",
+    "hang",
+    "truncate",
+    "html",
+    "close",
+    "drip",
+    "cut",
+    "poison",
+    "fewer_rows",
+    "nan",
+    "storm",
+]
+Family = Literal["none", "ietf", "ietf-draft", "openai", "anthropic", "github"]
 Share = Annotated[float, Field(ge=0, le=1)]
+#: Retry-After: ``whole`` seconds rounded up, ``exact`` decimal seconds, ``milliseconds`` (retry-after-ms), an HTTP ``date``,
+#: ``none``, or always this number of seconds.
+RetryAfter = Literal["whole", "exact", "milliseconds", "date", "none"] | NonNegativeFloat
 
 
 def _as_tuple(value: object) -> object:
@@ -50,29 +69,38 @@ class RateLimit(_Settings):
     kind: Literal["sliding", "bucket"] = "sliding"
     burst: PositiveInt | None = None
     count_refused: bool = False  #: sliding: refused requests use up the window too
-    #: Retry-After: ``whole`` seconds rounded up, ``exact`` decimal seconds, ``milliseconds`` (retry-after-ms), an HTTP
-    #: ``date``, ``none``, or always this number of seconds.
-    retry_after: Literal["whole", "exact", "milliseconds", "date", "none"] | NonNegativeFloat = "whole"
+    retry_after: RetryAfter = "whole"
 
     def limiter(self) -> Limiter:
         """A fresh limiter with these settings."""
         return SlidingWindow(self) if self.kind == "sliding" else TokenBucket(self)
 
-    def headers(self, wait: float, *, wall: float) -> dict[str, str]:
-        """Headers of a 429 whose client has to wait ``wait`` seconds; ``wall``: Unix time now."""
-        match self.retry_after:
-            case "none":
-                return {}
-            case "whole":
-                return {"Retry-After": str(math.ceil(wait))}
-            case "exact":
-                return {"Retry-After": f"{wait:.3f}"}
-            case "milliseconds":
-                return {"retry-after-ms": str(math.ceil(wait * 1000))}
-            case "date":
-                return {"Retry-After": formatdate(math.ceil(wall + wait), usegmt=True)}
-            case seconds:
-                return {"Retry-After": f"{seconds:g}"}
+
+def retry_headers(form: RetryAfter, wait: float, *, wall: float) -> dict[str, str]:
+    """Headers of a refusal whose client has to wait ``wait`` seconds; ``wall``: Unix time now."""
+    match form:
+        case "none":
+            return {}
+        case "whole":
+            return {"Retry-After": str(math.ceil(wait))}
+        case "exact":
+            return {"Retry-After": f"{wait:.3f}"}
+        case "milliseconds":
+            return {"retry-after-ms": str(math.ceil(wait * 1000))}
+        case "date":
+            return {"Retry-After": formatdate(math.ceil(wall + wait), usegmt=True)}
+        case seconds:
+            return {"Retry-After": f"{seconds:g}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a limit stands: what :mod:`probe.demo.announce` tells the client. Times are in seconds from now."""
+
+    limit: int  #: requests that an unused limit lets through at once
+    remaining: int  #: … and that it would let through now
+    more_in: float  #: until ``remaining`` grows; 0 if it is full
+    full_in: float  #: until ``remaining`` is ``limit`` again if nothing more is sent
 
 
 class Limiter(Protocol):
@@ -85,6 +113,9 @@ class Limiter(Protocol):
 
     def take(self, *, admitted: bool) -> None:
         """Count the request that :meth:`wait` was asked about last."""
+
+    def standing(self) -> Standing:
+        """How it stands at the time that :meth:`wait` was asked about last."""
 
 
 class SlidingWindow:
@@ -107,6 +138,14 @@ class SlidingWindow:
         if admitted or self.rate.count_refused:
             self._times.append(self._now)
 
+    def standing(self) -> Standing:
+        limit, times = self.rate.limit, self._times
+        if not times:
+            return Standing(limit, limit, 0.0, 0.0)
+        over = max(0, len(times) - limit)
+        ends = self.rate.window - self._now
+        return Standing(limit, max(0, limit - len(times)), times[over] + ends, times[-1] + ends)
+
 
 class TokenBucket:
     """``burst`` tokens, refilled at ``limit / window`` per second; every admitted request takes one."""
@@ -115,19 +154,25 @@ class TokenBucket:
         self.rate = rate
         self._capacity = float(rate.burst or rate.limit)
         self._tokens = self._capacity
+        self._per_second = rate.limit / rate.window
         self._then: float | None = None
 
     def wait(self, now: float) -> float:
-        per_second = self.rate.limit / self.rate.window
         if self._then is not None:
-            self._tokens = min(self._capacity, self._tokens + (now - self._then) * per_second)
+            self._tokens = min(self._capacity, self._tokens + (now - self._then) * self._per_second)
         self._then = now
         # a token that is missing by rounding alone is there
-        return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / per_second
+        return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._per_second
 
     def take(self, *, admitted: bool) -> None:
         if admitted:
             self._tokens -= 1
+
+    def standing(self) -> Standing:
+        whole = max(0, math.floor(self._tokens + 1e-9))
+        missing = self._capacity - self._tokens
+        more = min(whole + 1 - self._tokens, missing)
+        return Standing(int(self._capacity), whole, more / self._per_second, missing / self._per_second)
 
 
 class Latency(_Settings):
@@ -151,13 +196,39 @@ class Hang(_Settings):
     seconds: NonNegativeFloat = 60.0
 
 
+class Drip(_Settings):
+    """``share`` of the requests is processed and billed; the answer's head comes in time, its body spread over ``seconds``."""
+
+    share: Share = 0.0
+    seconds: NonNegativeFloat = 60.0
+
+
+class Spell(_Settings):
+    """A time of trouble, in seconds since the last reset or change of the rules."""
+
+    start: NonNegativeFloat = Field(default=0.0, alias="from")
+    seconds: PositiveFloat
+
+    def left(self, elapsed: float) -> float:
+        """Seconds until it is over; 0 outside of it."""
+        return self.start + self.seconds - elapsed if self.start <= elapsed < self.start + self.seconds else 0.0
+
+
+class Storm(Spell):
+    """Every request is refused, whatever the limits say, and counts neither there nor as an attempt."""
+
+    status: Literal[429, 503] = 429
+    retry_after: RetryAfter = "whole"  #: until the end of the storm
+
+
 class Faults(_Settings):
     """What goes wrong. Shares (0 … 1) are of requests, exclude each other and add up to at most 1.
 
     Not processed and not billed: ``status500`` (a JSON error), ``drop_before`` (the connection is reset), ``html`` (a
     gateway's page with status 200), ``poison`` (inputs that contain one of these strings, or whose digest it is, always
-    get a 500). Processed and billed: ``drop_after`` (then the connection is reset), ``hang``, ``truncate`` (half of the
-    body, then the end), ``fewer_rows`` (every batch answer lacks its last row), ``nan`` (every answer's first score is a
+    get a 500). Processed and billed: ``drop_after`` (then the connection is reset), ``close`` (then it ends in order, without
+    an answer), ``hang``, ``drip``, ``truncate`` (half of the promised body, then the end), ``cut`` (half of the body, as if
+    it were the whole), ``fewer_rows`` (every batch answer lacks its last row), ``nan`` (every answer's first score is a
     ``NaN`` literal).
     """
 
@@ -171,6 +242,9 @@ class Faults(_Settings):
     hang: Hang = Hang()
     truncate: Share = 0.0
     html: Share = 0.0
+    close: Share = 0.0
+    drip: Drip = Drip()
+    cut: Share = 0.0
     fewer_rows: bool = False
     nan: bool = False
     poison: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(_as_tuple)] = ()
@@ -190,6 +264,9 @@ class Faults(_Settings):
             ("hang", self.hang.share),
             ("truncate", self.truncate),
             ("html", self.html),
+            ("close", self.close),
+            ("drip", self.drip.share),
+            ("cut", self.cut),
         )
 
     def draw(self, digest: bytes, attempt: int) -> FaultKind | None:
@@ -214,6 +291,11 @@ class Strict(_Settings):
     rate: Annotated[tuple[RateLimit, ...], BeforeValidator(_as_tuple)] = ()  #: one limit or a list: all must admit
     latency: Latency = Latency()
     faults: Faults = Faults()
+    storm: Storm | None = None
+    refuse: Spell | None = None  #: nothing listens; connections that are open go on
+    #: kept-alive connections are closed after so many seconds without a request, unannounced; 0: right after each answer
+    idle_close: NonNegativeFloat | None = None
+    announce: Family = "none"  #: how answers tell about the limits (announce.py)
     labels_only: bool = False  #: answers name the best label and give no score
     top_k: PositiveInt | None = None  #: answers hold this many labels (where a route lists labels by name)
     rounding: Annotated[int, Field(ge=0, le=17)] | None = None  #: decimal digits of every score

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
+import math
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -15,6 +17,8 @@ from pydantic import ValidationError
 from probe.demo.routes import Refused
 
 GATEWAY_PAGE = "<!doctype html><html><title>Gateway</title><body><h1>Please try again later</h1></body></html>"
+
+_DRIP_EVERY = 0.05  #: seconds between two pieces of a dripping body
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -91,16 +95,86 @@ def reset_connection(request: web.Request) -> None:
     transport.abort()
 
 
-async def truncated(request: web.Request, whole: web.Response) -> web.StreamResponse:
-    """Promise ``whole``, send half of it, and end the connection."""
-    body = whole.body
-    if not isinstance(body, bytes):
-        raise TypeError("only a response whose body is bytes can be cut")
-    response = web.StreamResponse(headers={"Content-Type": whole.headers["Content-Type"]})
-    response.content_length = len(body)
-    response.force_close()
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
+def end_connection(request: web.Request) -> None:
+    """Close the connection in order (FIN), after what has been written."""
     if request.transport is not None:
         request.transport.close()
+
+
+class IdleConnections:
+    """Closes kept-alive connections a while after an answer, without having said so in it."""
+
+    def __init__(self) -> None:
+        self._timers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+
+    def used(self, request: web.Request) -> None:
+        """A request arrived: its connection is not idle."""
+        if request.transport is not None and (timer := self._timers.pop(request.transport, None)) is not None:
+            timer.cancel()
+
+    async def answer(self, request: web.Request, response: web.StreamResponse, *, seconds: float) -> None:
+        """Send ``response`` now, and close its connection ``seconds`` later."""
+        try:
+            await response.prepare(request)
+            await response.write_eof()
+        except ConnectionError:
+            return
+        transport = request.transport
+        if transport is None or seconds == 0:
+            end_connection(request)
+            return
+        self._timers[transport] = asyncio.get_running_loop().call_later(seconds, self._close, transport)
+
+    def _close(self, transport: asyncio.BaseTransport) -> None:
+        self._timers.pop(transport, None)
+        transport.close()
+
+
+async def truncated(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """Promise ``whole``, send half of it, and end the connection."""
+    body = _bytes_of(whole)
+    response = await _begun(request, whole)
+    await response.write(body[: len(body) // 2])
+    end_connection(request)
     return response
+
+
+def cut(whole: web.Response) -> web.Response:
+    """Half of ``whole``, as if it were all."""
+    body = _bytes_of(whole)
+    return web.Response(body=body[: len(body) // 2], headers=_headers_of(whole))
+
+
+async def dripped(request: web.Request, whole: web.Response, *, seconds: float) -> web.StreamResponse:
+    """The head of ``whole`` at once, its body in small pieces that take ``seconds`` together."""
+    body = _bytes_of(whole)
+    pieces = max(1, min(len(body), math.ceil(seconds / _DRIP_EVERY)))
+    response = await _begun(request, whole)
+    size = math.ceil(len(body) / pieces)
+    starts = range(0, len(body), size)
+    try:
+        for start in starts:
+            await asyncio.sleep(seconds / len(starts))
+            await response.write(body[start : start + size])
+    except ConnectionError:
+        pass  # the client did not wait for the rest
+    return response
+
+
+async def _begun(request: web.Request, whole: web.Response) -> web.StreamResponse:
+    """The head of ``whole``, sent; the connection ends with it."""
+    response = web.StreamResponse(headers=_headers_of(whole))
+    response.content_length = len(_bytes_of(whole))
+    response.force_close()
+    await response.prepare(request)
+    return response
+
+
+def _headers_of(whole: web.Response) -> dict[str, str]:
+    return {name: value for name, value in whole.headers.items() if name != "Content-Length"}
+
+
+def _bytes_of(response: web.Response) -> bytes:
+    if not isinstance(response.body, bytes):
+        raise TypeError("only a response whose body is bytes can be cut")
+    return response.body
