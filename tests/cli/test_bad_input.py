@@ -29,6 +29,7 @@ CONFIGS: dict[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
     "key": ({**with_probe(), "endpoint": {}}, ("'endpoint'", "did you mean 'endpoints'?")),
     "key of a probe": (with_probe(budjet=3), ("'probes.reviews.budjet'", "did you mean 'budget'?")),
     "key of inputs": (with_probe(inputs={"file": ["x"]}), ("'probes.reviews.inputs.file'", "did you mean 'files'?")),
+    "key of a table": (with_probe(inputs={"csv": "x.csv", "row": 3}), ("'probes.reviews.inputs.row'", "did you mean 'rows'?")),
     "key of an endpoint": (with_endpoint(limit={"rate": "5/s"}), ("endpoints.words", "'limit'", "did you mean 'limits'?")),
     "key deep in an endpoint": (
         with_endpoint(limits={"rat": "5/s"}),
@@ -133,7 +134,7 @@ def test_what_the_options_get_wrong(case: str, tmp_path: Path) -> None:
         ("endpoints: {a: [}\n", ("probe.yaml:1:17", "not valid YAML")),
         ("seed: 1\nseed: 2\n", ("probe.yaml:2:1", "'seed'", "twice")),
         ("- a\n", ("expected a mapping",)),
-        ("", ("expected a mapping",)),
+        ("", ("the file is empty", "probe init")),
     ],
 )
 def test_what_is_no_config(text: str, words: tuple[str, ...], tmp_path: Path) -> None:
