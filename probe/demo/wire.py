@@ -19,6 +19,7 @@ from probe.demo.routes import Refused
 GATEWAY_PAGE = "<!doctype html><html><title>Gateway</title><body><h1>Please try again later</h1></body></html>"
 
 _DRIP_EVERY = 0.05  #: seconds between two pieces of a dripping body
+_LAST_LOOK = 0.002  #: seconds from reading no more to closing
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -102,15 +103,20 @@ def end_connection(request: web.Request) -> None:
 
 
 class IdleConnections:
-    """Closes kept-alive connections a while after an answer, without having said so in it."""
+    """Closes kept-alive connections a while after an answer, without having said so in it.
+
+    A request that arrives too late is not read: its client sees a reset, and nothing was done for it.
+    """
 
     def __init__(self) -> None:
-        self._timers: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+        self._timers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
 
     def used(self, request: web.Request) -> None:
         """A request arrived: its connection is not idle."""
-        if request.transport is not None and (timer := self._timers.pop(request.transport, None)) is not None:
+        transport = request.transport
+        if transport is not None and (timer := self._timers.pop(transport, None)) is not None:
             timer.cancel()
+            transport.resume_reading()
 
     async def answer(self, request: web.Request, response: web.StreamResponse, *, seconds: float) -> None:
         """Send ``response`` now, and close its connection ``seconds`` later."""
@@ -123,9 +129,14 @@ class IdleConnections:
         if transport is None or seconds == 0:
             end_connection(request)
             return
-        self._timers[transport] = asyncio.get_running_loop().call_later(seconds, self._close, transport)
+        self._timers[transport] = asyncio.get_running_loop().call_later(seconds, self._shut, transport)
 
-    def _close(self, transport: asyncio.BaseTransport) -> None:
+    def _shut(self, transport: asyncio.Transport) -> None:
+        """Read no more; what has been read is still taken for a request, for which the connection stays open."""
+        transport.pause_reading()
+        self._timers[transport] = asyncio.get_running_loop().call_later(_LAST_LOOK, self._close, transport)
+
+    def _close(self, transport: asyncio.Transport) -> None:
         self._timers.pop(transport, None)
         transport.close()
 
