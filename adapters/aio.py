@@ -217,9 +217,9 @@ async def _never_again(request: aiohttp.ClientRequest, handler: ClientHandlerTyp
 
 
 def _was_open(error: Exception) -> bool:
-    """Whether there was a connection, and it was over before anything was written."""
-    over = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError)
-    return over and not isinstance(error, aiohttp.ClientConnectorError)
+    """Whether there was a connection, and it was over, or full of noise, before anything was written."""
+    over = isinstance(error, aiohttp.ClientOSError | aiohttp.ServerDisconnectedError | aiohttp.ClientResponseError)
+    return over and not isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientHttpProxyError)
 
 
 def _kept(name: bytes) -> bool:
@@ -261,12 +261,12 @@ def _fault(error: BaseException, *, written: bool) -> Fault:
 
 
 def _reason(error: BaseException) -> str:
-    """The innermost words: aiohttp's own repeat host and TLS settings."""
+    """The innermost words: aiohttp's own repeat the host, TLS settings, and a URL that may hold a secret."""
     inner: Any = error
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         inner = error.certificate_error
     elif isinstance(error, aiohttp.ClientConnectorError):
         inner = error.os_error
-    elif isinstance(error, aiohttp.ClientPayloadError) and isinstance(error.__cause__, Exception):
+    elif isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientOSError) and error.__cause__ is not None:
         inner = error.__cause__
     return getattr(inner, "strerror", None) or getattr(inner, "message", None) or str(inner) or type(inner).__name__

@@ -86,7 +86,7 @@ class HttpTransport:
 
     async def warm(self, request: Request, count: int) -> int:
         """Open ``count`` connections to where ``request`` would go, so that later sends leave on time; nothing is sent and
-        nothing is raised. They are kept for :data:`KEEP_ALIVE` seconds. Returns how many came about."""
+        nothing is raised. They are kept for ``adapters.aio.KEEP_ALIVE`` seconds. Returns how many came about."""
         if isinstance(request, LocalCall) or not isinstance(self._transport, AioTransport):
             return 0
         url, headers = self._credentials.apply(request)

@@ -7,6 +7,7 @@ thread and the loop is held up until it has happened.
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import ssl
 import struct
@@ -480,6 +481,35 @@ class TestTls:
         seen, requests, connections = self.exchanged(script, client=tls_pair()[1], count=3)
         assert [type(each) for each in seen] == [HttpResponse] * 3, seen
         assert (requests, connections) == (3, 3)
+
+    @pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="this system does not tell a half closed connection")
+    def test_a_connection_the_server_closed_unseen_is_not_used(self) -> None:
+        def behave(server: Peer, connection: socket.socket) -> None:
+            wrapped = context.wrap_socket(connection, server_side=True)
+            server.connections.append(wrapped)
+            server.read(wrapped)
+            wrapped.sendall(ANSWER)
+            go_on.wait(5)
+            go_on.clear()
+            wrapped.close()
+            server.done.set()
+
+        async def go() -> list[bytes]:
+            url = server.url.replace("http:", "https:")
+            transport = HttpTransport("v", limits=Limits(timeout=5), transport=AioTransport(tls=tls_pair()[1]))
+            bodies = []
+            for _ in range(3):
+                bodies.append(body_of(await outcome(transport, plain(url))))
+                go_on.set()
+                server.done.wait(5)
+                server.done.clear()
+            await transport.aclose()
+            return bodies
+
+        go_on, context = threading.Event(), tls_pair()[0]
+        with peer(behave) as server:
+            assert asyncio.run(go()) == [b'{"a":1}'] * 3
+            assert len(server.requests) == 3
 
 
 class TestWarming:
