@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -31,14 +32,13 @@ GOAL = 0.95
 
 #: Sends argv[3] requests as the dispatcher does (a few wait at the limiter, the others are not there yet).
 CLIENT = """
-import asyncio, collections, json, math, sys
+import asyncio, json, math, sys
 import httpx
 from probe.engine.shared import SharedThrottler
 from storage import Reservations, Store
 
 async def main(storage, url, count, limit, name):
     gate = asyncio.Semaphore(2 + math.ceil(limit * 0.02))
-    statuses = collections.Counter()
     connections = httpx.Limits(max_connections=None, max_keepalive_connections=None)
     with Store.open(storage) as store:
         throttler = SharedThrottler(Reservations(store), name, limit)
@@ -46,17 +46,18 @@ async def main(storage, url, count, limit, name):
             async def send(number):
                 async with gate:
                     await throttler.acquire()
-                answer = await client.post(url + "/v1/echo-length/value", json={"input": f"text {number}"},
+                answer = await client.post(url + "/v1/echo-length/value", json={"inputs": [f"text {number}"]},
                                            params={"label": "long"})
-                statuses[answer.status_code] += 1
                 if answer.status_code == 429:
                     throttler.hold(float(answer.headers["retry-after"]))
+                else:
+                    answer.raise_for_status()
             await asyncio.gather(*(client.get(url + "/models") for _ in range(8)))
             print("ready", flush=True)
             await asyncio.to_thread(sys.stdin.readline)
             await asyncio.gather(*(send(number) for number in range(count)))
         await throttler.aclose()
-    print(json.dumps({"statuses": statuses, "missed": throttler.missed}), flush=True)
+    print(json.dumps({"missed": throttler.missed}), flush=True)
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
 """
@@ -92,8 +93,10 @@ class Client:
         self.process.kill()
 
     def result(self) -> dict[str, Any]:
-        """What it says at the end; nothing if it was killed."""
+        """What it says at the end; nothing if it was killed. Raises ``RuntimeError`` if it failed."""
         said, _ = self.process.communicate(timeout=60)
+        if self.process.returncode not in {0, -signal.SIGKILL}:
+            raise RuntimeError("a client failed; its standard error says why")
         report: dict[str, Any] = json.loads(said) if said else {}
         return report
 
@@ -107,6 +110,11 @@ class Outcome:
     share: float  #: of the limit, from the first arrival to the last
     missed: int = 0  #: slots leased and not used, by the clients that told
     arrivals: list[float] = field(default_factory=list, repr=False)
+
+    @property
+    def offered(self) -> float:
+        """Share of the limit that was sent or missed: a machine that is too busy sends late, but it leases in time."""
+        return self.share * (1 + self.missed / self.requests)
 
 
 def outcome(server: RunningServer, reports: Sequence[dict[str, Any]]) -> Outcome:

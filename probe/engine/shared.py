@@ -24,6 +24,7 @@ T = TypeVar("T")
 _GUARD = 0.03  #: share of the window kept free: half for sending late, half for the way to the server
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
 _CALM = 4  #: windows' worth of sends after which about two thirds of an extra guard are gone
+_JITTER_MOST = 0.1  #: windows; later than that is no jitter, and its slots are thrown away
 _LEAST_SLACK = 0.01  #: seconds; a window of a tenth of a second does not make event loops more punctual
 _SPAN = 0.05  #: seconds' worth of slots in one lease
 _LEAD = 0.03  #: seconds before the last slot at which the next ones are asked for
@@ -35,8 +36,9 @@ class SharedThrottler(Throttler):
     """At most ``rate_limit`` sends in any ``period`` seconds by all who use the limit ``name`` of ``reservations``.
 
     First come, first served within a process; between processes, lot by lot. While nobody waits, nothing is leased.
-    ``guard``: share of the window kept free; if the database is so far away that its clock is known less exactly than
-    that, more is kept free. :meth:`acquire` raises the database's :class:`storage.StorageError`: without it nobody sends.
+    ``guard``: share of the window kept free; more is kept free if this process wakes up late, or if the database is so far
+    away that its clock is known less exactly. :meth:`acquire` raises the database's :class:`storage.StorageError`: without
+    it nobody sends.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class SharedThrottler(Throttler):
         self._name = name
         self._clock = clock or Clock()
         self._offset = _Offset()
+        self._jitter = _Jitter(period)
         # a thread of our own: the event loop's others may be busy rendering
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="limiter")
         self._turn = asyncio.Lock()  # its waiters are served in order
@@ -145,6 +148,7 @@ class SharedThrottler(Throttler):
         """Sleep until ``slot``, but see shortly before whether a hold came in between, if we could not know."""
         if slot - self._informed <= _FRESH:
             await self._clock.sleep(slot - now)
+            self._jitter.learn(self._clock.monotonic() - slot, now=slot)
         elif now < slot - self._lead:
             await self._clock.sleep(slot - self._lead - now)
         else:
@@ -224,22 +228,39 @@ class SharedThrottler(Throttler):
 
     @property
     def _slack(self) -> float:
-        """Seconds of the window that are kept free."""
+        """Seconds of the window that are kept free for what is uncertain anyway."""
         needed = max(self.guard * self._window, _LEAST_SLACK, 4 * self._offset.uncertainty)
         return min(needed, _GUARD_MOST * self._window)
 
     @property
     def _gap(self) -> float:
-        return (self._window + self._slack) / self._rate
+        # where we wake up late now and then, so do our sending and a server on the same machine, which nobody measures
+        return (self._window + self._slack + self._jitter.recent) / self._rate
 
     @property
     def _tolerance(self) -> float:
         """Seconds after its time for which a slot may still be used."""
+        # whatever the jitter: the other processes may know nothing of it, and go no slower
         return max(0.0, self._slack / 2 - self._offset.uncertainty)
 
     @property
     def _lead(self) -> float:
         return max(_LEAD, 2 * self._latency)
+
+
+@dataclass(slots=True)
+class _Jitter:
+    """How late we woke up lately: the worst, forgotten over a few windows. It takes one window for lateness to do harm,
+    which leaves time to go slower."""
+
+    window: float  #: seconds
+    recent: float = 0.0  #: seconds
+    at: float = 0.0
+
+    def learn(self, late: float, *, now: float) -> None:
+        """We woke up ``late`` seconds after what we had meant to at ``now``."""
+        faded = self.recent * math.exp(-(now - self.at) / (_CALM * self.window))
+        self.recent, self.at = min(max(late, faded), _JITTER_MOST * self.window), now
 
 
 @dataclass(slots=True)
