@@ -21,36 +21,43 @@ from tests.servers import RunningServer
 
 
 def test_a_strict_limit_is_kept_and_used(server: RunningServer, tmp_path: Path) -> None:
-    """20 requests a second in any window, judged by the server; 3 in 100 fail at first; the time is that of the limit."""
+    """20 requests a second in any window, judged by the server; 3 in 100 fail at first; the time is that of the limit.
+
+    A starved machine may hold a request back for longer than the limiter allows for, so there are three tries; a limiter
+    that is wrong fails them all. Nothing may be lost or paid for twice in any of them.
+    """
     limit, budget = 20, 100
-    server.set_strict(
-        {
-            "rate": {"limit": limit, "window": 1.0},
-            "latency": {"mean": 0.05, "jitter": 0.02},
-            "faults": {"status500": 0.03, "seed": 6},
-        }
-    )
-    words = "nobody answered my long complaint about the refund for eleven days"
     config = texts_config(
         server.url,
         endpoint={"batch": 1, "limits": {"rate": f"{limit}/s"}},
-        inputs={"inline": [words]},
+        inputs={"inline": ["nobody answered my long complaint about the refund for eleven days"]},
         methods=["lime"],
         budget=budget,
     )
     write(tmp_path, config)
-    done = probe("run", "--json", cwd=tmp_path)
-    assert done.code == 0, done.err
-    counts = server.counts()
-    failed = counts["faults"].get("status500", 0)
-    assert counts["refused_429"] == 0
-    assert counts["billed_items"] == counts["distinct_items"] == counts["answered"] == budget
-    assert counts["requests"] == budget + failed == done.json["totals"]["sent"]
-    assert done.json["totals"]["retried"] == failed
-    assert done.json["probes"][0]["evaluations"] == budget
-    assert failed > 0
-    # a loaded machine may lose a moment; the benchmarks hold the ratio itself
-    assert counts["span"] <= 1.05 * counts["requests"] / limit + 0.5
+    for attempt in range(3):
+        server.set_strict(
+            {
+                "rate": {"limit": limit, "window": 1.0},
+                "latency": {"mean": 0.05, "jitter": 0.02},
+                "faults": {"status500": 0.03, "seed": 6},
+            }
+        )
+        server.reset()
+        done = probe("run", "--json", "--storage", f"sqlite:///{attempt}.db", cwd=tmp_path)
+        assert done.code == 0, done.err
+        counts = server.counts()
+        failed = counts["faults"].get("status500", 0)
+        refused = counts["refused_429"]
+        assert failed > 0
+        assert counts["billed_items"] == counts["distinct_items"] == counts["answered"] == budget
+        assert counts["requests"] == budget + failed + refused == done.json["totals"]["sent"]
+        assert done.json["totals"]["retried"] == failed + refused
+        assert done.json["probes"][0]["evaluations"] == budget
+        if refused == 0 and counts["span"] <= 1.05 * counts["requests"] / limit:
+            break
+    else:
+        pytest.fail(f"{refused} refused, {counts['span']:.2f} s for {counts['requests']} requests at {limit} a second")
 
 
 def test_results_on_stdout_progress_on_stderr(server: RunningServer, tmp_path: Path) -> None:
