@@ -64,7 +64,7 @@ class Answer:
         self.headers: tuple[tuple[bytes, bytes], ...] = response.raw_headers
         self.reason = (response.reason or "").encode("ascii", "replace")
         #: the body has no announced end: it is whole when the server closes, unless the connection broke
-        self._ends_by_closing = not {"Content-Length", "Transfer-Encoding"} & response.headers.keys()
+        self._ends_by_closing = not ("Content-Length" in response.headers or "Transfer-Encoding" in response.headers)
 
     async def piece(self) -> bytes:
         """The next bytes of the body as they came, empty at its end. Raises :class:`Fault`."""
@@ -140,13 +140,15 @@ class Wire:
         timeout = aiohttp.ClientTimeout(total=None, connect=connect)
         loop = asyncio.get_running_loop()
         wanted = aiohttp.ClientRequest(method, target, session=session, loop=loop, ssl=tls)
-        made = await asyncio.gather(
-            *(connector.connect(wanted, traces=[], timeout=timeout) for _ in range(count)), return_exceptions=True
-        )
-        connections = [each for each in made if not isinstance(each, BaseException)]
-        for connection in connections:
-            connection.release()
-        return len(connections)
+        # held until all are there, or one would be handed out again for the next
+        attempts = [loop.create_task(connector.connect(wanted, traces=[], timeout=timeout)) for _ in range(count)]
+        try:
+            made = await asyncio.gather(*attempts, return_exceptions=True)
+        finally:
+            for attempt in attempts:
+                if attempt.done() and not attempt.cancelled() and attempt.exception() is None:
+                    attempt.result().release()
+        return sum(not isinstance(each, BaseException) for each in made)
 
     async def aclose(self) -> None:
         if self._session is not None:

@@ -533,6 +533,23 @@ class TestWarming:
 
         assert asyncio.run(go()) == (30, [30, 0], [30, 30])
 
+    def test_can_be_given_up(self) -> None:
+        async def go() -> HttpResponse | TransportError:
+            async with serving(keep_answering) as server:
+                transport = HttpTransport("v", limits=Limits(timeout=5))
+                request = plain(server.url)
+                warming = asyncio.create_task(transport.warm(request, 20))
+                for _ in range(3):  # somewhere between the first connection and the last
+                    await asyncio.sleep(0)
+                warming.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await warming
+                seen = await outcome(transport, request)
+                await transport.aclose()
+                return seen
+
+        assert body_of(asyncio.run(go())) == b'{"a":1}'
+
     def test_a_server_that_is_not_there_is_no_error_yet(self) -> None:
         async def go() -> tuple[int, int]:
             transport = HttpTransport("v", limits=Limits(timeout=5))
