@@ -19,6 +19,7 @@ from probe.clock import Clock
 
 _GUARD = 0.02  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
+_GUARD_BUSY = 0.045  #: most that our own lateness adds up to
 _CALM = 4  #: windows without a hold after which about two thirds of an extra guard are gone
 
 
@@ -65,6 +66,8 @@ class PacedThrottler(Throttler):
             self._next_slot = start + gap
             self._task_logs.append(now)
             self.guard -= (self.guard - self._least_guard) / (_CALM * self.rate_limit)
+            if waited:  # a machine that wakes us late delivers late as well, and the next request perhaps in time
+                self.guard = max(self.guard, min(self._least_guard + 2 * late / self.period, _GUARD_BUSY))
 
     def hold(self, seconds: float) -> None:
         """Send nothing for ``seconds``, and go slower from then on: the server found us too fast, whatever we were told.
