@@ -1,9 +1,9 @@
 """Black-box probing of remote machine-learning APIs.
 
-    import probe
-    results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
-    result = probe.explain(model, "some text")              # one answer of a function or an endpoint
-    predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
+import probe
+results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
+result = probe.explain(model, "some text")              # one answer of a function or an endpoint
+predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
 """
 
 from __future__ import annotations

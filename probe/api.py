@@ -168,7 +168,8 @@ def predict_fn(
         outputs: labels that become the columns of the result, in order; see :class:`Predictor`.
         columns: names for the columns of rows that come as bare arrays.
         budget: ``500req`` or ``2usd`` for the lifetime of the returned function.
-        storage: database URL, instead of the config's; ``probe.db`` here for a function or an adapter.
+        storage: database URL, instead of the config's. By default ``probe.db`` here for an adapter, and a temporary one for
+            a function, of which nobody can tell whether it is still the same tomorrow.
 
     Raises:
         ConfigError: no such endpoint, or a secret is not set.
@@ -177,9 +178,17 @@ def predict_fn(
     environment = os.environ
     project = Project.load(Path(config), environment=environment, rate=rate) if isinstance(endpoint, str) else None
     remote = project.remote(str(endpoint)) if project is not None else _local_remote(endpoint)
-    url = storage_url(storage, base=Path()) if storage is not None else None
-    url = url or (project.storage_url if project is not None else storage_url("sqlite:///probe.db", base=Path()))
     limit = Budget.parse(budget)
+    scratch = None
+    if storage is not None:
+        url = storage_url(storage, base=Path())
+    elif project is not None:
+        url = project.storage_url
+    elif isinstance(endpoint, Adapter):
+        url = storage_url("sqlite:///probe.db", base=Path())
+    else:
+        scratch = Path(tempfile.mkdtemp(prefix="probe-"))
+        url = f"sqlite:///{scratch}/probe.db"
     with storage_errors():
         return Predictor(
             remote,
@@ -190,6 +199,7 @@ def predict_fn(
             budget=limit,
             fresh=fresh,
             code_version=code_version(),
+            scratch=scratch,
         )
 
 

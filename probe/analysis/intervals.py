@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import scipy.stats
+import scipy.special
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -20,8 +20,8 @@ def quantile(dof: float | None = None, *, level: float = 0.95) -> float:
         raise ValueError(f"a confidence level lies between 0 and 1, not {level!r}")
     p = (1 + level) / 2
     if dof is None or math.isinf(dof):
-        return float(scipy.stats.norm.ppf(p))
-    return float(scipy.stats.t.ppf(p, max(1.0, dof)))
+        return float(scipy.special.ndtri(p))
+    return float(scipy.special.stdtrit(max(1.0, dof), p))
 
 
 def half_widths(std_errors: Floats, *, dof: float | None = None, level: float = 0.95) -> Floats:

@@ -20,7 +20,7 @@ def command(folder: Path) -> int:
     Inputs, config, database and report are written to FOLDER. Needs the extra `demo`.
     """
     try:
-        from probe.demo.job import demo_server, write_demo
+        from probe.demo.job import demo_server, earlier_port, write_demo
         from probe.demo.known import checks
     except ImportError as error:
         raise ConfigError(f"the demo needs {error.name}; install blackbox-probe[demo]") from error
@@ -29,7 +29,7 @@ def command(folder: Path) -> int:
     from probe.report.clean import safe_text
 
     folder.mkdir(parents=True, exist_ok=True)
-    with demo_server(folder / "models") as url:
+    with demo_server(folder / "models", wanted=earlier_port(folder)) as url:
         main, marks = write_demo(folder, url)
         with Progress(sys.stderr) as progress:
             results = run(main, on_event=progress.hear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from probe.demo import assets
 from probe.demo.models import digits
 from probe.errors import EndpointDown
 
-_PORT = 8765  #: the same every time if it is free, so that a second demo finds its answers in the ledger
+_PORT = 8765
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d{1,5})/")
 
 _MARKS = """
   marks:
@@ -30,13 +32,13 @@ _MARKS = """
 
 
 @contextmanager
-def demo_server(cache: Path) -> Iterator[str]:
-    """The demo endpoint in a process of its own; yields its URL.
+def demo_server(cache: Path, *, wanted: int = _PORT) -> Iterator[str]:
+    """The demo endpoint in a process of its own, on the port ``wanted`` if that is free; yields its URL.
 
     Raises:
         EndpointDown: it did not start.
     """
-    command = [sys.executable, "-m", "probe.demo", "--port", str(_free_port()), "--cache", str(cache)]
+    command = [sys.executable, "-m", "probe.demo", "--port", str(_free_port(wanted)), "--cache", str(cache)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own module
         try:
             line = process.stdout.readline() if process.stdout is not None else ""
@@ -63,11 +65,20 @@ def write_demo(folder: Path, url: str) -> tuple[Path, Path]:
     return main, other
 
 
-def _free_port() -> int:
-    with socket.socket() as wanted:
-        try:
-            wanted.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            wanted.bind(("127.0.0.1", _PORT))
-        except OSError:
-            return 0
+def earlier_port(folder: Path) -> int:
+    """The port that the demo in ``folder`` had before: with the same address its answers are found in the ledger."""
+    try:
+        found = _ADDRESS.search((folder / "probe.yaml").read_text(encoding="utf-8"))
+    except OSError:
         return _PORT
+    return int(found.group(1)) if found else _PORT
+
+
+def _free_port(wanted: int) -> int:
+    with socket.socket() as probing:
+        try:
+            probing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probing.bind(("127.0.0.1", wanted))
+        except (OSError, OverflowError):
+            return 0
+        return wanted

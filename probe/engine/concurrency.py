@@ -30,6 +30,13 @@ def batches(jobs: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
         yield batch
 
 
+def drained(items: list[T]) -> Iterator[T]:
+    """``items`` in order; each is forgotten once it is handed out."""
+    items.reverse()
+    while items:
+        yield items.pop()
+
+
 async def off_loop(function: Callable[..., T], *args: Any, size: int) -> T:
     """``function(*args)``; in a worker thread if the answer it is about has many bytes, so that pacing goes on meanwhile."""
     return await asyncio.to_thread(function, *args) if size > _LARGE else function(*args)

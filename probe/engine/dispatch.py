@@ -106,6 +106,7 @@ class Dispatcher:
         self._answered = False  # by anything that speaks the described API, a refused input included
         self._succeeded = False
         self._failures_in_a_row = 0
+        self._last_failure = ""
         self._error: Exception | None = None
         limits = adapter.limits
         if throttler is not None:
@@ -147,6 +148,8 @@ class Dispatcher:
             await asyncio.gather(*left, return_exceptions=True)
         if self._error is not None:
             raise self._error
+        if self._failures_in_a_row and not self._answered:
+            self.stop("down", f"it never answered: {self._last_failure}")
 
     def stop(self, kind: str, reason: str) -> None:
         """Send nothing more; requests that are under way are waited for, and so are those that the budget still covers. The
@@ -358,6 +361,7 @@ class Dispatcher:
                 self.stop("usage", str(end))
         else:
             self._failures_in_a_row += 1
+            self._last_failure = str(end)
             silent_from_the_start = not self._answered and response is None
             if silent_from_the_start or self._failures_in_a_row >= _DOWN_AFTER:
                 self.stop("down", str(end))

@@ -21,7 +21,7 @@ from asyncio_throttle.throttler import Throttler
 from adapters import Adapter, Prediction, Transport
 from probe.clock import Clock
 from probe.engine.budget import Budget
-from probe.engine.concurrency import batches
+from probe.engine.concurrency import batches, drained
 from probe.engine.dispatch import Dispatcher
 from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
 from probe.engine.explained import probe_record
@@ -203,10 +203,10 @@ class Runner:
             self.interrupt()
 
     def _announce(self, run: records.Run, round_: Round, *, resumed: bool) -> None:
-        needs = [need for needs in round_.needs.values() for need in needs.values()]
-        self._unsure = sum(need.unsure for need in needs)
-        missing = sum(not need.known for need in needs)
-        self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, len(needs) - missing, self._unsure))
+        self._unsure = sum(need.unsure for needs in round_.needs.values() for need in needs.values())
+        known = sum(1 for _ in round_.known())
+        missing = sum(map(len, round_.needs.values())) - known
+        self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
 
     # -- one round ------------------------------------------------------------------------------------------------------
 
@@ -221,24 +221,25 @@ class Runner:
 
     async def _send(self, round_: Round, *, whole: bool) -> None:
         async def one(endpoint_id: str) -> None:
-            needs = {need.key: need for need in round_.missing(endpoint_id, whole=whole) if whole or _wanted(need)}
+            wanted = [need for need in round_.missing(endpoint_id, whole=whole) if whole or _wanted(need)]
+            needs = round_.needs[endpoint_id]
             dispatcher = self._dispatchers[endpoint_id]
 
             def on_answer(answer: Answer) -> None:
-                need = needs[answer.entry.key]
+                need = needs.pop(answer.entry.key)  # whatever is answered is not kept
                 self._deliver(need, answer.entry, answer.prediction)
                 probes = tuple(dict.fromkeys(place.state.task.probe for place in need.places))
                 name = dispatcher.adapter.name
                 self._emit(EvaluationDone(name, probes, answer.entry.state, answer.entry.elapsed))
 
-            await dispatcher.run((need.job() for need in needs.values()), on_answer)
+            await dispatcher.run((need.job() for need in drained(wanted)), on_answer)
 
         await _all(one(endpoint_id) for endpoint_id in round_.needs)
 
     async def _use_known(self, needs: Sequence[Need]) -> None:
         pairs = [(need, need.entry) for need in needs if need.entry is not None]
         for part in batches(pairs, 256):
-            stored = [(entry, need.places[0].state.task.remote.adapter) for need, entry in part]
+            stored = [(entry, need.first.state.task.remote.adapter) for need, entry in part]
             predictions = await asyncio.to_thread(read_predictions, self._store, stored)
             for (need, entry), prediction in zip(part, predictions, strict=True):
                 self._deliver(need, entry, prediction)

@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from probe.engine.shipment import Job
 from probe.engine.tasks import ProbeState
-from probe.methods.base import Bools
 from storage.records import Entry
 
 Lookup = Callable[[Sequence[bytes]], Mapping[bytes, Entry]]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where an answer goes: a row and a column of one probe's values."""
 
     state: ProbeState
@@ -28,14 +27,19 @@ class Place:
 
 @dataclass(slots=True)
 class Need:
-    """One evaluation that somebody asked for."""
+    """One evaluation that somebody asked for. There may be very many, so it is small: what can be looked up is."""
 
     key: bytes
-    coalition: Bools  #: of the first place's masker
-    places: list[Place] = field(default_factory=list)
+    first: Place
+    others: tuple[Place, ...] = ()
     entry: Entry | None = None  #: what the ledger has, usable or not
     known: bool = False  #: the ledger's entry counts
     of_whole: bool = False  #: this is the instance as it is
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everybody who waits for it."""
+        return (self.first, *self.others)
 
     @property
     def unsure(self) -> bool:
@@ -44,10 +48,9 @@ class Need:
 
     def job(self) -> Job:
         """The evaluation, ready to be sent. Its generation is one up if an answered one is too old to count."""
-        first = self.places[0]
-        task = first.state.task
-        copy = first.column // task.repeats
-        return Job.of(self.key, lambda: task.masker.render(self.coalition, copy), self.entry)
+        state, row, column = self.first
+        task = state.task
+        return Job.of(self.key, lambda: task.masker.render(state.coalitions[row], column // task.repeats), self.entry)
 
 
 @dataclass(slots=True)
@@ -82,9 +85,13 @@ def collect(states: Sequence[ProbeState], *, lookup: Lookup, now: datetime, run_
         needs = round_.needs.setdefault(state.task.remote.record.id, {})
         for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
             for column, key in enumerate(row_keys):
-                need = needs.setdefault(key, Need(key, coalition))
+                place = Place(state, first + offset, column)
+                need = needs.get(key)
+                if need is None:
+                    need = needs[key] = Need(key, place)
+                else:
+                    need.others = (*need.others, place)
                 need.of_whole |= bool(coalition.all())
-                need.places.append(Place(state, first + offset, column))
     for needs in round_.needs.values():
         entries = lookup(list(needs))
         for key, need in needs.items():

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+import shutil
 import threading
 import weakref
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,7 +50,8 @@ class Predictor:
     columns of the result; by default the endpoint's label list, else the labels of its first answer in that answer's order.
     A label missing from an open label space's answer counts with its upper bound.
 
-    Takes over ``store`` and closes it. Dropped without :meth:`close`, it closes itself.
+    Takes over ``store`` and closes it, and removes the folder ``scratch`` if there is one. Dropped without :meth:`close`, it
+    closes itself.
 
     Raises, when called:
         ConfigError: the inputs are none of these, or the endpoint has no such output.
@@ -67,6 +70,7 @@ class Predictor:
         budget: Budget | None = None,
         fresh: timedelta = timedelta(hours=24),
         code_version: str = "",
+        scratch: Path | None = None,
         clock: Clock | None = None,
         emit: Listener = silent,
     ) -> None:
@@ -78,7 +82,14 @@ class Predictor:
             TargetSpec("outputs", self.outputs or ()).check(adapter.labels, where=f"endpoint {adapter.name!r}")
             (budget or Budget()).check({adapter.name: adapter.price})
             self._session = _Session(
-                remote, store, budget=budget, fresh=fresh, clock=clock or Clock(), emit=emit, code_version=code_version
+                remote,
+                store,
+                budget=budget,
+                fresh=fresh,
+                clock=clock or Clock(),
+                emit=emit,
+                code_version=code_version,
+                scratch=scratch,
             )
         except BaseException:
             store.close()
@@ -146,6 +157,7 @@ class _Session:
         clock: Clock,
         emit: Listener,
         code_version: str,
+        scratch: Path | None,
     ) -> None:
         self.name = remote.adapter.name
         self.from_ledger = 0
@@ -155,6 +167,7 @@ class _Session:
         self._fresh = fresh
         self._clock = clock
         self._emit = emit
+        self._scratch = scratch
         self._dispatcher: Dispatcher | None = None
         self._transport: Transport | None = None
         self._run = self._start_run(code_version)
@@ -190,6 +203,8 @@ class _Session:
             self._store.finish_run(self._run.id, "finished", self._clock.now(), self._totals())
         finally:
             self._store.close()
+            if self._scratch is not None:
+                shutil.rmtree(self._scratch, ignore_errors=True)
 
     def _totals(self) -> dict[str, int]:
         totals = {"from_ledger": self.from_ledger}

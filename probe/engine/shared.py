@@ -36,9 +36,9 @@ class SharedThrottler(Throttler):
     """At most ``rate_limit`` sends in any ``period`` seconds by all who use the limit ``name`` of ``reservations``.
 
     First come, first served within a process; between processes, lot by lot. While nobody waits, nothing is leased.
-    ``guard``: share of the window kept free; more is kept free if this process wakes up late, or if the database is so far
-    away that its clock is known less exactly. :meth:`acquire` raises the database's :class:`storage.StorageError`: without
-    it nobody sends.
+    ``guard``: share of the window kept free, half of it for sending late. More is kept free, by all, if one of them is told
+    to hold, wakes up late, or is so far from the database that it knows its clock less exactly. :meth:`acquire` raises the
+    database's :class:`storage.StorageError`: without it nobody sends.
     """
 
     def __init__(
@@ -80,7 +80,6 @@ class SharedThrottler(Throttler):
         self._pushing: Future[None] | None = None
         self._came = 0  # since the last lease was asked for
         self._queued = 0  # of those served since then, the ones that left somebody waiting behind them
-        self._owed = 0.0  # seconds by which the next slots are moved
 
     async def acquire(self) -> None:
         """Wait for the next slot and take it. Raises :class:`storage.StorageError`."""
@@ -105,12 +104,12 @@ class SharedThrottler(Throttler):
         self._pushing = self._worker.submit(self._reservations.hold, self._name, seconds)
 
     def landed(self) -> None:
-        """The last send has its answer, so it arrived by now. Where a window has no slots to spare, those that follow are
-        moved by as much: a first request may have spent longer on connecting than the guard allows for.
+        """The last send has its answer, so it arrived by now. Where a window has no slots to spare, those that follow keep
+        their distance: a first request may have spent longer on connecting than the guard allows for.
         """
-        late = self._clock.monotonic() - self._last_slot - self._tolerance
-        if 0 < late < self._window and self._slack * self._rate < 2 * self._window:
-            self._owed = max(self._owed, late)
+        now = self._clock.monotonic()
+        if now - self._last_slot < self._window and self._slack * self._rate < 2 * self._window:
+            self._jitter.learn(now - self._last_slot, now=now, most=0.5)
 
     async def aclose(self) -> None:
         """Give slots back that nobody will use, if nobody has leased since."""
@@ -202,19 +201,17 @@ class SharedThrottler(Throttler):
             self._fetching = None
 
     async def _fetch(self, count: int) -> None:
-        gap, owed = self._gap, self._owed
         self._came = self._queued = 0
         began = self._clock.monotonic()
-        lease, sent, received = await self._in_thread(self._take, count, gap + owed / count)
-        self._owed -= owed
+        lease, sent, received = await self._in_thread(self._take, count, self._gap)
         self._latency = max(self._clock.monotonic() - began, 0.9 * self._latency)
         self._informed = sent
-        self._lease = None if owed else lease
+        self._lease = lease
         self._offset.learn(sent, received, lease.now)
         if lease.held_for:
             self._held_until = max(self._held_until, self._offset.local(lease.now + lease.held_for))
-        start = self._offset.local(lease.now + lease.starts_in) + owed
-        self._slots.extend(start + number * gap for number in range(count))
+        start = self._offset.local(lease.now + lease.starts_in)
+        self._slots.extend(start + number * lease.gap for number in range(count))
 
     def _take(self, count: int, gap: float) -> tuple[Lease, float, float]:
         sent = self._clock.monotonic()
@@ -228,20 +225,22 @@ class SharedThrottler(Throttler):
 
     @property
     def _slack(self) -> float:
-        """Seconds of the window that are kept free for what is uncertain anyway."""
-        needed = max(self.guard * self._window, _LEAST_SLACK, 4 * self._offset.uncertainty)
-        return min(needed, _GUARD_MOST * self._window)
+        """Seconds of the window that are to be kept free.
+
+        Twice what we were late lately: a server on the same machine is as late, and nobody measures it.
+        """
+        needed = (self.guard * self._window, _LEAST_SLACK, 2 * self._jitter.recent, 4 * self._offset.uncertainty)
+        return min(max(needed), _GUARD_MOST * self._window)
 
     @property
     def _gap(self) -> float:
-        # where we wake up late now and then, so do our sending and a server on the same machine, which nobody measures
-        return (self._window + self._slack + self._jitter.recent) / self._rate
+        return (self._window + self._slack) / self._rate
 
     @property
     def _tolerance(self) -> float:
-        """Seconds after its time for which a slot may still be used."""
-        # whatever the jitter: the other processes may know nothing of it, and go no slower
-        return max(0.0, self._slack / 2 - self._offset.uncertainty)
+        """Seconds after its time for which a slot may still be used: by what everybody keeps free, not only we."""
+        kept = self._slack if self._lease is None else self._lease.gap * self._rate - self._window
+        return max(0.0, kept / 2 - self._offset.uncertainty)
 
     @property
     def _lead(self) -> float:
@@ -257,10 +256,10 @@ class _Jitter:
     recent: float = 0.0  #: seconds
     at: float = 0.0
 
-    def learn(self, late: float, *, now: float) -> None:
-        """We woke up ``late`` seconds after what we had meant to at ``now``."""
+    def learn(self, late: float, *, now: float, most: float = _JITTER_MOST) -> None:
+        """We were ``late`` seconds too late with what was due at about ``now``. ``most``: windows that count."""
         faded = self.recent * math.exp(-(now - self.at) / (_CALM * self.window))
-        self.recent, self.at = min(max(late, faded), _JITTER_MOST * self.window), now
+        self.recent, self.at = max(min(late, most * self.window), faded), now
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
-import scipy.stats
+from scipy.special import gammaln
 from sklearn.linear_model import lars_path
 
 from probe.maskers.base import Feature, Kind
@@ -151,7 +151,7 @@ class Lime:
         """Probability × kernel weight of each size 0 … n under lime's law; (n + 1,)."""
         n, law = len(features), self._law(features)
         sizes = np.arange(n + 1)
-        drawn = np.where(sizes < n, 1 / n, 0.0) if law == "uniform" else scipy.stats.binom.pmf(sizes, n, 0.5)
+        drawn = np.where(sizes < n, 1 / n, 0.0) if law == "uniform" else _fair_coins(sizes, n)
         probability = drawn * (1 - 1 / _DRAWS[law]) + np.where(sizes == n, 1 / _DRAWS[law], 0.0)
         distance = np.where(sizes > 0, 1 - np.sqrt(sizes / n), 1.0)
         masses: Floats = probability * np.exp(-((distance / self.kernel_width) ** 2) / 2)
@@ -222,3 +222,10 @@ def _half_split(columns: Floats, table: CoalitionTable, masses: Floats, partners
             return math.nan
         estimates.append(part[1:])
     return half_split_spread(estimates, result.coefficients[1:], table.values)
+
+
+def _fair_coins(heads: Ints, n: int) -> Floats:
+    """Probability of so many heads in ``n`` tosses."""
+    chosen = gammaln(n + 1) - gammaln(heads + 1) - gammaln(n - heads + 1)
+    probability: Floats = np.exp(chosen - n * math.log(2))
+    return probability

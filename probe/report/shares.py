@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from scipy import stats
-
+from probe.analysis.intervals import quantile
 from probe.report.figures import finite
 from storage.records import Probe
-
-_Z95: Final = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +31,12 @@ def shares(probe: Probe) -> list[Share]:
     freedom (``trust["dof"]``).
     """
     freedom = finite(probe.trust.get("dof"))
-    quantile = float(stats.t.ppf(0.975, freedom)) if freedom is not None and freedom > 0 else _Z95
-    return [Share(a.feature, finite(a.value), _half(finite(a.std_error), quantile)) for a in probe.attributions]
+    factor = quantile(freedom if freedom is not None and freedom > 0 else None)
+    return [Share(a.feature, finite(a.value), _half(finite(a.std_error), factor)) for a in probe.attributions]
 
 
-def _half(error: float | None, quantile: float) -> float | None:
-    return None if error is None else quantile * error
+def _half(error: float | None, factor: float) -> float | None:
+    return None if error is None else factor * error
 
 
 def ranked(found: Sequence[Share]) -> list[int]:
