@@ -51,16 +51,18 @@ class Reservations:
         self._statements = _Statements(store.database)
 
     def lease(self, name: str, *, count: int, gap: float) -> Lease:
-        """Take the next ``count`` (≥ 1) slots of the limit ``name``, ``gap`` (≥ 0) seconds apart.
+        """Take the next ``count`` (≥ 1) slots of the limit ``name``, at least ``gap`` (≥ 0) seconds apart.
 
-        The first is the latest of: now, the slot after the last one taken by anybody, the end of a hold.
+        The first is the latest of: now, the slot after the last one taken by anybody, the end of a hold. They are further
+        apart if another process has asked for that lately: what it found to be necessary holds for all, and is forgotten
+        over 20 slots or two seconds, whichever is longer.
         """
         if count < 1 or not 0 <= gap < math.inf:
             raise ValueError(f"a lease is of one slot or more, any finite time apart; not {count}, {gap} s")
-        found = self._change(self._statements.lease, {"name": name, "length": count * gap, "gap": gap})
-        starts_in = max(0.0, found.next_slot - count * gap - found.as_of)
+        found = self._change(self._statements.lease, {"name": name, "count": count, "gap": gap})
+        starts_in = max(0.0, found.next_slot - count * found.gap - found.as_of)
         held_for = max(0.0, found.held_until - found.as_of)
-        return Lease(starts_in, count, gap, name, found.as_of, found.next_slot, held_for)
+        return Lease(starts_in, count, found.gap, name, found.as_of, found.next_slot, held_for)
 
     def hold(self, name: str, seconds: float) -> None:
         """Nobody takes a slot of ``name`` within the next ``seconds``; of several holds the longest counts."""
@@ -145,11 +147,14 @@ class _Statements:
         back = self._latest(row.as_of - now, 0.0)  # how far the clock went back since the row was changed
         free = self._latest(now, row.next_slot - back, row.held_until - back)
         held = self._latest(now, row.held_until - back)
-        length, gap, seconds = (sa.bindparam(name, type_=sa.Double) for name in ("length", "gap", "seconds"))
+        count, gap, seconds = (sa.bindparam(name, type_=sa.Double) for name in ("count", "gap", "seconds"))
+        # 1 / (1 + t) where it would be exp(-t), which not every SQLite has: over many small steps it is the same
+        faded = (row.gap - gap) / (1 + self._latest(now - row.as_of, 0.0) / self._latest(20 * gap, 2.0))
+        wide = gap + self._latest(sa.func.coalesce(faded, 0.0), 0.0)
         self.lease = self._upsert(
             database,
-            first={"next_slot": now + length, "held_until": now, "gap": gap},
-            change={"next_slot": free + length, "held_until": held, "gap": gap},
+            first={"next_slot": now + count * gap, "held_until": now, "gap": gap},
+            change={"next_slot": free + count * wide, "held_until": held, "gap": wide},
         )
         self.hold = self._upsert(
             database,

@@ -191,7 +191,7 @@ limiter = sa.Table(
     sa.Column("next_slot", Figure, nullable=False),  # the first that nobody has taken
     sa.Column("held_until", Figure, nullable=False),
     sa.Column("as_of", Figure, nullable=False),  # when the row was last changed, to notice a clock that went back
-    sa.Column("gap", Figure),  # seconds between slots as last asked for
+    sa.Column("gap", Figure),  # seconds between slots in the last lease
 )
 
 budget = sa.Table(

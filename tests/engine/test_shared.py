@@ -224,19 +224,33 @@ def test_a_hold_slows_down_until_all_is_calm(reservations: Reservations) -> None
     assert 0.03 < calmer < doubled
 
 
-def test_a_first_request_that_arrived_late_delays_the_next_where_a_window_has_no_slots_to_spare(
+def test_after_a_first_request_that_arrived_late_a_whole_window_passes_where_it_has_no_slots_to_spare(
     reservations: Reservations,
 ) -> None:
-    async def work(throttler: SharedThrottler) -> float:
+    async def work(throttler: SharedThrottler) -> tuple[float, float]:
         await throttler.acquire()
-        began = time.monotonic()
         await asyncio.sleep(0.1)
+        arrived = time.monotonic()
         throttler.landed()
-        await throttler.acquire()
-        return time.monotonic() - began
+        return arrived, (await times(throttler, 5))[-1]
 
-    few, _ = sharing(reservations, work, rate_limit=5)
-    assert few >= 0.206 + 0.1 - 0.02
+    (arrived, sixth), _ = sharing(reservations, work, rate_limit=5)
+    assert sixth - arrived >= 1.03  # the sixth in one second would be refused
+
+
+def test_what_one_process_found_necessary_holds_for_all(reservations: Reservations) -> None:
+    async def work(throttler: SharedThrottler) -> tuple[float, float]:
+        other = SharedThrottler(reservations, NAME, LIMIT)
+        await times(other, 10)
+        before = other._tolerance
+        throttler.hold(0.01)
+        await times(throttler, 10)
+        await times(other, 10)
+        await other.aclose()
+        return before, other._tolerance
+
+    (before, after), _ = sharing(reservations, work)
+    assert after > before + 0.01  # half of the guard, which was doubled
 
 
 def test_a_failing_database_stops_the_senders_and_is_told_to_each(reservations: Reservations) -> None:

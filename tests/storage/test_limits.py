@@ -53,13 +53,26 @@ def change(store: Store, **columns: sa.ColumnElement[float]) -> None:
 
 def test_slots_follow_each_other_whoever_asks(reservations: Reservations) -> None:
     first = reservations.lease("vendor-a", count=20, gap=0.5)
-    second = reservations.lease("vendor-a", count=1, gap=0.25)
+    second = reservations.lease("vendor-a", count=1, gap=0.5)
     third = reservations.lease("vendor-a", count=2, gap=0.5)
     assert first.starts_in == pytest.approx(0, abs=0.05)
     assert second.now + second.starts_in == pytest.approx(first.end, abs=1e-6)
-    assert third.now + third.starts_in == pytest.approx(second.end, abs=1e-6) == first.end + 0.25
+    assert third.now + third.starts_in == pytest.approx(second.end, abs=1e-6) == first.end + 0.5
     assert first.end - first.now == pytest.approx(10, abs=0.05)
     assert (first.count, first.gap, third.count, third.gap) == (20, 0.5, 2, 0.5)
+
+
+def test_what_one_found_necessary_holds_for_all_and_is_forgotten(store: Store, reservations: Reservations) -> None:
+    reservations.lease("vendor-a", count=1, gap=0.1)
+    assert reservations.lease("vendor-a", count=1, gap=0.2).gap == 0.2
+    wide = reservations.lease("vendor-a", count=10, gap=0.1)
+    assert 0.19 < wide.gap <= 0.2
+    assert wide.end - wide.now - wide.starts_in == pytest.approx(10 * wide.gap, abs=1e-5)
+    change(store, as_of=limiter.c.as_of - 2)  # two seconds later
+    assert reservations.lease("vendor-a", count=1, gap=0.1).gap == pytest.approx(0.15, abs=0.01)
+    change(store, as_of=limiter.c.as_of - 1e6)
+    assert reservations.lease("vendor-a", count=1, gap=0.1).gap == pytest.approx(0.1, abs=1e-6)
+    assert reservations.lease("vendor-a", count=1, gap=0).gap == pytest.approx(0.1, abs=0.01)
 
 
 def test_each_limit_has_its_own_slots(reservations: Reservations) -> None:
