@@ -57,6 +57,7 @@ class Case:
     limits: Mapping[str, Any] = field(default_factory=dict)  #: of our endpoint
     batch: int = 1
     poisoned: bool = False  #: one of the texts can never be answered
+    down: bool = False  #: none can
     unseen: bool = False  #: a request may leave here and die in a socket that the server has just closed
     beside: Beside | None = None  #: runs in a thread meanwhile; gets the server and the number of texts
     clock: Callable[[], Clock] | None = None
@@ -94,11 +95,13 @@ class Verdict:
     case: Case
     ours: Account
     seen: Mapping[str, Any]
+    arrivals: Sequence[float]
 
     @property
     def lost(self) -> int:
         """Texts that can be answered and are not."""
-        return sum(state != "answered" and POISON not in text for text, state in self.ours.states.items())
+        unanswered = [text for text, state in self.ours.states.items() if state != "answered"]
+        return 0 if self.case.down else sum(POISON not in text for text in unanswered)
 
     @property
     def miscounted(self) -> int:
@@ -132,7 +135,8 @@ class Verdict:
     @property
     def pace(self) -> float:
         """Requests a second, from the first arrival to the last."""
-        return (int(self.seen["requests"]) - 1) / float(self.seen["last_arrival"] - self.seen["first_arrival"])
+        first, *_, last = self.arrivals
+        return (len(self.arrivals) - 1) / (last - first)
 
     @property
     def wrong(self) -> dict[str, int]:
@@ -177,8 +181,8 @@ def _slow(kind: str) -> dict[str, Any]:
     return {"faults": {kind: {"share": 0.1, "seconds": 4}}}
 
 
-_MIDDLE = {"from": 0.2, "seconds": 0.7}
-_STORM = {"from": 0.25, "seconds": 1.0}
+_MIDDLE = {"from": 0.1, "seconds": 0.7}
+_STORM = {"from": 0.1, "seconds": 1.0}
 _EVERYTHING = {
     "rate": {"limit": _RATE, "window": 1.0},
     "latency": {"mean": 0.03, "jitter": 0.02},
@@ -194,6 +198,7 @@ CASES: tuple[Case, ...] = (
     Case("connections closed after every answer", {"idle_close": 0}, unseen=True),
     Case("connections refused at the start, for 0.7 s", {"refuse": {"seconds": 0.7}}),
     Case("connections refused in the middle, for 0.7 s", {"refuse": _MIDDLE, "idle_close": 0}, unseen=True),
+    Case("connections refused for good", {"refuse": {"seconds": 3600}}, down=True),
     Case("reset before processing", {"faults": {"drop_before": 0.1}}, alternative=True),
     Case("reset after processing", {"faults": {"drop_after": 0.1}}, alternative=True),
     Case("closed without an answer", {"faults": {"close": 0.1}}, alternative=True),
@@ -239,7 +244,7 @@ def drive(case: Case, server: RunningServer, *, count: int) -> Verdict:
     server.reset()
     with _beside(case, server, count), tempfile.TemporaryDirectory() as folder:
         ours = _ours(case, server.url, work, storage=f"sqlite:///{folder}/probe.db")
-    return Verdict(case, ours, server.counts() | {"last_arrival": server.arrivals()[-1]["at"]})
+    return Verdict(case, ours, server.counts(), [arrival["at"] for arrival in server.arrivals()])
 
 
 def _ours(case: Case, url: str, work: Sequence[str], *, storage: str) -> Account:

@@ -79,7 +79,8 @@ def running_server(
     with (
         tempfile.TemporaryFile("w+") as errors,
         subprocess.Popen(command, cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
-        httpx.Client(trust_env=False, timeout=60.0) as client,
+        # one connection for all control requests: it goes on while the server refuses new ones
+        httpx.Client(trust_env=False, timeout=60.0, limits=httpx.Limits(keepalive_expiry=None)) as client,
     ):
         try:
             yield RunningServer(process, _address(process, errors, startup_seconds), client)
