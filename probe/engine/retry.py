@@ -39,9 +39,10 @@ class RetryPolicy:
     Being told to slow down is not a failure of the request, so 429s have their own, larger allowance.
     """
 
-    attempts: int = 4  #: in all, throttled ones aside
+    attempts: int = 5  #: in all, throttled ones aside
     throttled_attempts: int = 12
-    first_wait: float = 0.5  #: seconds; doubles with every attempt of its kind, times a random 0.5 … 1
+    first_wait: float = 0.1  #: seconds after a failure; four times as long after every further one, times a random 0.5 … 1
+    throttled_wait: float = 0.5  #: the same for "too fast" without a time, doubling
     most_wait: float = 30.0
     longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
     repeat_maybe_billed: bool = True  #: ask again although the provider may have counted the lost answer
@@ -69,7 +70,9 @@ class _Wait(wait_base):
         self._counts[verdict.throttled] += 1
         if verdict.after is not None:
             return max(0.0, verdict.after)
-        return float(self._rng.uniform(0.5, 1.0) * min(self._policy.most_wait, self._policy.first_wait * 2**doublings))
+        policy = self._policy
+        ceiling = policy.throttled_wait * 2**doublings if verdict.throttled else policy.first_wait * 4**doublings
+        return float(self._rng.uniform(0.5, 1.0) * min(policy.most_wait, ceiling))
 
 
 class _Stop(stop_base):

@@ -17,7 +17,7 @@ from asyncio_throttle.throttler import Throttler
 
 from probe.clock import Clock
 
-_GUARD = 0.02  #: share of the window kept free against jitter between our clock and the server's
+_GUARD = 0.01  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
 _GUARD_BUSY = 0.045  #: most that our own lateness adds up to
 _CALM = 4  #: windows without a hold after which about two thirds of an extra guard are gone
