@@ -44,6 +44,7 @@ from storage.records import Entry
 Results = list[Prediction | ItemError]
 OnAnswer = Callable[[Answer], None]
 
+_JOURNAL_SECONDS = 0.05  #: a slow commit; so much of the rate may be on its way through the journal
 _DOWN_AFTER = 5  #: requests in a row that failed for good: the endpoint is given up
 
 
@@ -117,7 +118,7 @@ class Dispatcher:
             self._throttler = Unlimited(clock=self._clock)
         self._in_flight = asyncio.Semaphore(in_flight(limits.rate, limits.period, limits.concurrency))
         # Between intent and sending there is one request at the limiter and, at high rates, a few more being journalled.
-        self._gate = asyncio.Semaphore(2 + math.ceil((limits.rate or 1000.0) / limits.period * 0.02))
+        self._gate = asyncio.Semaphore(2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS))
         self._line = asyncio.Lock()  # whoever came first is the first at the gate, however long rendering takes
 
     async def run(self, jobs: Iterable[Job], on_answer: OnAnswer) -> None:
@@ -172,7 +173,7 @@ class Dispatcher:
     # -- one batch ------------------------------------------------------------------------------------------------------
 
     async def _carry(self, batch: tuple[Job, ...], on_answer: OnAnswer) -> None:
-        rendering = asyncio.ensure_future(asyncio.to_thread(self._render, batch))
+        rendering = asyncio.ensure_future(self._render(batch))
         shipment = Shipment.pack(
             batch, adapter=self.adapter, endpoint_id=self._endpoint_id, run_id=self._run_id, now=self._clock.now()
         )
@@ -216,7 +217,13 @@ class Dispatcher:
         for answer in answers:
             on_answer(answer)
 
-    def _render(self, batch: Sequence[Job]) -> Request:
+    async def _render(self, batch: Sequence[Job]) -> Request:
+        """A text or a row is rendered faster than a thread is asked to."""
+        if any(job.heavy for job in batch):
+            return await asyncio.to_thread(self._render_now, batch)
+        return self._render_now(batch)
+
+    def _render_now(self, batch: Sequence[Job]) -> Request:
         return self.adapter.request([job.render() for job in batch])
 
     async def _attempts(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
@@ -351,7 +358,7 @@ class Dispatcher:
         if len(shipment.jobs) > 1 and (rejected or poisoned or unwritable) and self.stopped is None:
             # One bad input must not take its neighbours down: find it by asking one by one.
             for single in shipment.split(self.adapter):
-                await self._deliver(single, asyncio.to_thread(self._render, single.jobs), on_answer)
+                await self._deliver(single, self._render(single.jobs), on_answer)
             return
         response = None if isinstance(end, AdapterError) else end.response
         if rejected:

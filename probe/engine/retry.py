@@ -41,7 +41,9 @@ class RetryPolicy:
 
     attempts: int = 5  #: in all, throttled ones aside
     throttled_attempts: int = 12
-    first_wait: float = 0.1  #: seconds after a failure; four times as long after every further one, times a random 0.5 … 1
+    first_wait: float = (
+        0.1  #: seconds after a failure; three times as long after every further one, times a random 0.5 … 1
+    )
     throttled_wait: float = 0.5  #: the same for "too fast" without a time, doubling
     most_wait: float = 30.0
     longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
@@ -71,7 +73,7 @@ class _Wait(wait_base):
         if verdict.after is not None:
             return max(0.0, verdict.after)
         policy = self._policy
-        ceiling = policy.throttled_wait * 2**doublings if verdict.throttled else policy.first_wait * 4**doublings
+        ceiling = policy.throttled_wait * 2**doublings if verdict.throttled else policy.first_wait * 3**doublings
         return float(self._rng.uniform(0.5, 1.0) * min(policy.most_wait, ceiling))
 
 

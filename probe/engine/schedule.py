@@ -50,7 +50,12 @@ class Need:
         """The evaluation, ready to be sent. Its generation is one up if an answered one is too old to count."""
         state, row, column = self.first
         task = state.task
-        return Job.of(self.key, lambda: task.masker.render(state.coalitions[row], column // task.repeats), self.entry)
+        return Job.of(
+            self.key,
+            lambda: task.masker.render(state.coalitions[row], column // task.repeats),
+            self.entry,
+            heavy=task.masker.kind == "image",
+        )
 
 
 @dataclass(slots=True)

@@ -284,4 +284,4 @@ _ERRORS: dict[str, type[ConfigError | BudgetReached | EndpointDown]] = {
 
 
 def _job(key: bytes, instance: Instance, entry: records.Entry | None) -> Job:
-    return Job.of(key, lambda: instance, entry)
+    return Job.of(key, lambda: instance, entry, heavy=isinstance(instance, np.ndarray))

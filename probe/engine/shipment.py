@@ -28,15 +28,16 @@ class Job:
     attempts: int = 0
     maybe_billed: int = 0
     cost_micro: int = 0
+    heavy: bool = False  #: rendering takes milliseconds (a picture), in which sending must go on
 
     @classmethod
-    def of(cls, key: bytes, render: Callable[[], Instance], entry: Entry | None) -> Job:
+    def of(cls, key: bytes, render: Callable[[], Instance], entry: Entry | None, *, heavy: bool) -> Job:
         """The evaluation, given what the ledger has of it: a generation up if that is an answer too old to count."""
         if entry is None:
-            return cls(key, render)
+            return cls(key, render, heavy=heavy)
         if entry.state in {"answered", "rejected"}:
-            return cls(key, render, entry.generation + 1)
-        return cls(key, render, entry.generation, entry.attempts, entry.maybe_billed, entry.cost_micro)
+            return cls(key, render, entry.generation + 1, heavy=heavy)
+        return cls(key, render, entry.generation, entry.attempts, entry.maybe_billed, entry.cost_micro, heavy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -288,7 +288,7 @@ def test_nobody_there(store: Store) -> None:
     assert time.monotonic() - started < 8
     assert dispatcher.stats.sent == 0
     assert dispatcher._budget.spent_requests == 0
-    assert sum(isinstance(event, Retried) for event in sending.events) == 3
+    assert sum(isinstance(event, Retried) for event in sending.events) == 4
     assert sending.states(TEXTS) == ["failed"] + ["nothing"] * 39
 
 
