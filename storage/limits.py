@@ -55,7 +55,7 @@ class Reservations:
 
         The first is the latest of: now, the slot after the last one taken by anybody, the end of a hold. They are further
         apart if another process has asked for that lately: what it found to be necessary holds for all, and is forgotten
-        over 20 slots or two seconds, whichever is longer.
+        over 20 slots or a second, whichever is longer.
         """
         if count < 1 or not 0 <= gap < math.inf:
             raise ValueError(f"a lease is of one slot or more, any finite time apart; not {count}, {gap} s")
@@ -149,7 +149,7 @@ class _Statements:
         held = self._latest(now, row.held_until - back)
         count, gap, seconds = (sa.bindparam(name, type_=sa.Double) for name in ("count", "gap", "seconds"))
         # 1 / (1 + t) where it would be exp(-t), which not every SQLite has: over many small steps it is the same
-        faded = (row.gap - gap) / (1 + self._latest(now - row.as_of, 0.0) / self._latest(20 * gap, 2.0))
+        faded = (row.gap - gap) / (1 + self._latest(now - row.as_of, 0.0) / self._latest(20 * gap, 1.0))
         wide = gap + self._latest(sa.func.coalesce(faded, 0.0), 0.0)
         self.lease = self._upsert(
             database,

@@ -229,7 +229,8 @@ class SharedThrottler(Throttler):
 
         Twice what we were late lately: a server on the same machine is as late, and nobody measures it.
         """
-        needed = (self.guard * self._window, _LEAST_SLACK, 2 * self._jitter.recent, 4 * self._offset.uncertainty)
+        late = self._jitter.recent(self._clock.monotonic())
+        needed = (self.guard * self._window, _LEAST_SLACK, 2 * late, 4 * self._offset.uncertainty)
         return min(max(needed), _GUARD_MOST * self._window)
 
     @property
@@ -249,17 +250,23 @@ class SharedThrottler(Throttler):
 
 @dataclass(slots=True)
 class _Jitter:
-    """How late we woke up lately: the worst, forgotten over a few windows. It takes one window for lateness to do harm,
-    which leaves time to go slower."""
+    """How late we were lately: the worst. Lateness does harm up to one window later, which leaves time to go slower; so it
+    counts whole for a little more than a window, and fades then."""
 
     window: float  #: seconds
-    recent: float = 0.0  #: seconds
+    worst: float = 0.0  #: seconds
     at: float = 0.0
 
     def learn(self, late: float, *, now: float, most: float = _JITTER_MOST) -> None:
         """We were ``late`` seconds too late with what was due at about ``now``. ``most``: windows that count."""
-        faded = self.recent * math.exp(-(now - self.at) / (_CALM * self.window))
-        self.recent, self.at = max(min(late, most * self.window), faded), now
+        late = min(late, most * self.window)
+        if late >= self.recent(now):
+            self.worst, self.at = late, now
+
+    def recent(self, now: float) -> float:
+        """Seconds to reckon with."""
+        since = (now - self.at) / self.window - 1.25
+        return self.worst * math.exp(-2 * max(0.0, since))
 
 
 @dataclass(slots=True)

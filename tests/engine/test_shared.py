@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
@@ -337,15 +338,16 @@ def test_a_clock_that_was_set_is_followed_at_once() -> None:
         assert offset.uncertainty == pytest.approx(0.005)
 
 
-def test_being_late_is_forgotten_over_a_few_windows() -> None:
+def test_being_late_counts_for_a_window_and_is_forgotten_then() -> None:
     jitter = _Jitter(window=1.0)
     jitter.learn(0.04, now=100.0)
     jitter.learn(0.001, now=100.1)
-    assert jitter.recent == pytest.approx(0.04, rel=0.05)
-    jitter.learn(0.001, now=120.0)
-    assert jitter.recent < 0.002
+    assert jitter.recent(101.2) == 0.04
+    assert jitter.recent(102.25) == pytest.approx(0.04 * math.exp(-2))
+    jitter.learn(0.01, now=103.0)
+    assert jitter.recent(104.0) == 0.01
     jitter.learn(7.0, now=121.0)  # the machine slept
-    assert jitter.recent == pytest.approx(0.1)
+    assert jitter.recent(121.0) == pytest.approx(0.1)
 
 
 def test_old_knowledge_fades() -> None:

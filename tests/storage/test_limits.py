@@ -68,7 +68,7 @@ def test_what_one_found_necessary_holds_for_all_and_is_forgotten(store: Store, r
     wide = reservations.lease("vendor-a", count=10, gap=0.1)
     assert 0.19 < wide.gap <= 0.2
     assert wide.end - wide.now - wide.starts_in == pytest.approx(10 * wide.gap, abs=1e-5)
-    change(store, as_of=limiter.c.as_of - 2)  # two seconds later
+    change(store, as_of=limiter.c.as_of - 2)  # 20 slots later
     assert reservations.lease("vendor-a", count=1, gap=0.1).gap == pytest.approx(0.15, abs=0.01)
     change(store, as_of=limiter.c.as_of - 1e6)
     assert reservations.lease("vendor-a", count=1, gap=0.1).gap == pytest.approx(0.1, abs=1e-6)
