@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.padding import Padding
@@ -157,4 +159,5 @@ def _last_line(run: Run, currency: str) -> Text:
             line.append(f" · {amount}" if words == "cost" else f" · {words} {amount}")
     if run.status != "finished":
         line.append(f" · {_safe(run.status, 20)}", "yellow")
-    return line.append(f" · probe show {id_}")
+    elsewhere = Path(run.name).suffix in {".yaml", ".yml"} and run.name != "probe.yaml"
+    return line.append(f" · probe show {id_}" + (f" -c {_safe(shlex.quote(run.name), 200)}" if elsewhere else ""))
