@@ -24,8 +24,9 @@ import json, resource, sys
 import probe
 results = probe.run(sys.argv[1])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-totals = results.run.totals
-print(json.dumps({"peak": peak, "evaluations": totals["evaluations"], "status": results.run.status, "cpu": sum(resource.getrusage(resource.RUSAGE_SELF)[:2])}))
+cpu = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+seen = {"peak": peak, "cpu": cpu, "evaluations": results.run.totals["evaluations"], "status": results.run.status}
+print(json.dumps(seen))
 """
 
 
