@@ -75,6 +75,7 @@ class Trial:
     lost: int  #: evaluations without an answer in the ledger
     duplicates: int  #: rows too many: of evaluations, runs or probes
     understated: int  #: requests that the server saw and the ledger does not know of
+    overstated: int  #: … and those of which only the ledger knows; of a run that was killed, some may have been lost
     equal: bool  #: the results are those of the undisturbed run, to the last bit
 
     @property
@@ -91,7 +92,7 @@ def config(url: str) -> dict[str, Any]:
     """Two methods on one text: some eighty evaluations, one request each."""
     return texts_config(
         url,
-        endpoint={"batch": 1, "limits": {"concurrency": CONCURRENCY}, "price": {"request": 0.001}},
+        endpoint={"batch": 1, "limits": {"rate": "100/s", "concurrency": CONCURRENCY}, "price": {"request": 0.001}},
         inputs={"inline": ["after eleven exhausting days nobody answered my complaint about the refund"]},
         methods=["occlusion", "kernelshap"],
         budget=80,
@@ -149,7 +150,7 @@ class Bench:
         return Trial(
             code=first.code,
             code_again=again.code,
-            in_flight=sum(arrival["left"] >= at - _ON_ITS_WAY for arrival in arrivals),
+            in_flight=min(CONCURRENCY, sum(arrival["left"] >= at - _ON_ITS_WAY for arrival in arrivals)),
             sent_before=len(arrivals),
             sent_after=counts["requests"] - len(arrivals),
             twice=counts["billed_items"] - counts["distinct_items"],
@@ -157,6 +158,7 @@ class Bench:
             lost=self._rows["answered"] - rows["answered"],
             duplicates=sum(max(0, rows[name] - self._rows[name]) for name in ("evaluations", "runs", "probes")),
             understated=max(0, counts["requests"] - rows["attempts"]),
+            overstated=max(0, rows["attempts"] - counts["requests"]),
             equal=timeless(results, counters=False) == timeless(self._expected, counters=False),
         )
 
@@ -249,18 +251,18 @@ def line(what: str, trials: Sequence[Trial], *, killed: bool) -> Line:
     words = (
         f"lost {total('lost')}, duplicate rows {total('duplicates')}, results differ {differ}, "
         f"billed twice {total('twice')} (most {most('twice')}; {total('in_flight')} in flight), "
-        f"unreported {total('unreported')}, understated {total('understated')}"
+        f"unreported {total('unreported')}, understated {total('understated')}, overstated {total('overstated')}"
     )
     holds = not (total("lost") or total("duplicates") or differ or total("unreported") or total("understated"))
     holds &= all(trial.code_again == 0 for trial in trials)
     if killed:
-        goal = "0 lost, duplicate, different, unreported; each billed twice ≤ in flight + 1"
-        holds &= not over and most("twice") <= CONCURRENCY
+        goal = "0 lost, duplicate, different, unreported, understated; each billed twice ≤ in flight + 1"
+        holds &= not over
         words += f", over {over}" if over else ""
     else:
-        goal = "0 lost, duplicate, different, billed twice; exit code 130"
+        goal = "0 lost, duplicate, different, billed twice, under- or overstated; exit code 130"
         codes = sum(trial.code != 130 and not (trial.code == 0 and trial.finished) for trial in trials)
-        holds &= total("twice") == 0 and codes == 0
+        holds &= not (total("twice") or total("overstated") or codes)
         words += f", other exit codes {codes}" if codes else ""
     return Line(f"{len(trials)} × {what}", words, goal=goal, holds=holds)
 

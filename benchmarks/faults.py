@@ -222,6 +222,12 @@ CASES: tuple[Case, ...] = (
         most_refused=0.2,
     ),
     Case(
+        "limit of 50/s announced, 100/s in the config",
+        {"rate": {"limit": 50, "window": 1.0}, "announce": "ietf", "latency": {"mean": 0.05}},
+        {"rate": "100/s"},
+        most_refused=0.0,
+    ),
+    Case(
         "wall clock jumps by a day, back and forth",
         {"rate": {"limit": 50, "window": 1.0}},
         {"rate": "40/s"},

@@ -30,8 +30,18 @@ def test_killed_at_any_moment(bench: Bench) -> None:
     assert any(trial.code == -signal.SIGKILL and trial.sent_before and trial.sent_after for trial in trials)
 
 
-def test_stopped_at_any_moment(bench: Bench) -> None:
-    for trial in bench.trials(signal.SIGTERM, 2):
+@pytest.fixture(scope="module")
+def stopped(bench: Bench) -> list[Trial]:
+    return bench.trials(signal.SIGTERM, 2)
+
+
+def test_stopped_at_any_moment(stopped: list[Trial]) -> None:
+    for trial in stopped:
         assert_nothing_wrong(trial)
         assert trial.twice == trial.unsure == 0, trial
         assert trial.code == 130 or trial.finished, trial
+
+
+@pytest.mark.xfail(reason="the ledger keeps an attempt of which nothing was sent", strict=False)
+def test_a_stopped_run_states_no_request_that_was_not_made(stopped: list[Trial]) -> None:
+    assert [trial.overstated for trial in stopped] == [0, 0]
