@@ -48,17 +48,10 @@ def test_four_processes_use_the_limit_and_never_exceed_it(strict: RunningServer,
     assert seen.offered > 0.5
 
 
-def test_one_process_alone_uses_the_limit(strict: RunningServer, storage_url: str) -> None:
-    seen = together(strict, storage_url, [200])
-    assert (seen.requests, seen.refused) == (200, 0)
-    assert seen.share < 1
-    assert seen.offered > 0.5
-
-
 def test_processes_may_come_and_be_killed(strict: RunningServer, storage_url: str) -> None:
-    seen = coming_and_going(strict, storage_url, [120] * 5, after=0.8)
+    seen = coming_and_going(strict, storage_url, [90] * 5, after=0.5)
     assert seen.refused == 0
-    assert 480 <= seen.requests < 600  # the one that was killed did not get to the end
+    assert 360 <= seen.requests < 450  # the one that was killed did not get to the end
     assert seen.share < 1
     assert seen.offered > 0.5
 
@@ -240,18 +233,18 @@ def test_after_a_first_request_that_arrived_late_a_whole_window_passes_where_it_
 
 
 def test_what_one_process_found_necessary_holds_for_all(reservations: Reservations) -> None:
-    async def work(throttler: SharedThrottler) -> tuple[float, float]:
-        other = SharedThrottler(reservations, NAME, LIMIT)
-        await times(other, 10)
-        before = other._tolerance
-        throttler.hold(0.01)
+    async def work(throttler: SharedThrottler) -> float:
+        await throttler.acquire()
+        throttler.hold(0.01)  # doubles its guard
         await times(throttler, 10)
-        await times(other, 10)
+        other = SharedThrottler(reservations, NAME, LIMIT)
+        await other.acquire()
         await other.aclose()
-        return before, other._tolerance
+        assert other._lease is not None
+        return other._lease.gap * LIMIT - 1
 
-    (before, after), _ = sharing(reservations, work)
-    assert after > before + 0.01  # half of the guard, which was doubled
+    kept_free, _ = sharing(reservations, work)
+    assert kept_free > 0.04  # and not 0.03
 
 
 def test_a_failing_database_stops_the_senders_and_is_told_to_each(reservations: Reservations) -> None:
