@@ -33,6 +33,8 @@ class Limits:
 
     rate: float | None = None  #: requests allowed per ``period``
     period: float = 1.0  #: seconds
+    more: tuple[tuple[float, float], ...] = ()  #: further limits that hold at once: (requests, seconds)
+    shared: str | None = None  #: name under which all processes that use the same database share ``rate``
     concurrency: int | None = None  #: requests in flight
     timeout: float = 60.0  #: seconds for one request, connect and read together
     max_response_bytes: int = 32 * 2**20  #: after decompression

@@ -190,15 +190,28 @@ class LimitsSpec(Strict):
     """What the endpoint allows."""
 
     rate: Rate | None = None
+    also: Annotated[tuple[Rate, ...], Field(max_length=8)] = ()
+    shared: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
     timeout: Annotated[float, Field(gt=0, le=86400)] = 60.0
     max_response_bytes: Annotated[int, Field(ge=1)] = 32 * 2**20
 
+    @model_validator(mode="after")
+    def _shared_needs_a_rate(self) -> LimitsSpec:
+        if self.also and self.rate is None:
+            raise fault("also: write the first limit as rate, and the others here")
+        if self.shared and (self.rate is None or self.also):
+            raise fault("shared needs one rate: what all who share the limit may send together")
+        return self
+
     def limits(self) -> Limits:
-        rate = self.rate
+        given = (*([self.rate] if self.rate is not None else []), *self.also)
+        rates = [(rate.requests, rate.period) for rate in sorted(given, key=lambda rate: rate.period)]
         return Limits(
-            rate=rate.requests if rate else None,
-            period=rate.period if rate else 1.0,
+            rate=rates[0][0] if rates else None,
+            period=rates[0][1] if rates else 1.0,
+            more=tuple(rates[1:]),
+            shared=self.shared,
             concurrency=self.concurrency,
             timeout=self.timeout,
             max_response_bytes=self.max_response_bytes,

@@ -59,7 +59,8 @@ class Outcome:
 def merge(before: Standing | None, entry: Entry) -> Outcome:
     """What ``entry`` changes where ``before`` stands.
 
-    Counts are totals and never fall, so writing the same entry twice adds nothing. A request is counted at its first
+    Counts are totals, so writing the same entry twice adds nothing, and they fall only where an intent is closed as never
+    sent. A request is counted at its first
     input (``item == 0``), so a batch counts once. An answer stays; one more from a request that nobody knew of (another
     process asked at the same time) was paid for too and is added to the counts.
     """
@@ -70,8 +71,10 @@ def merge(before: Standing | None, entry: Entry) -> Outcome:
         requests, errors, cost = row.attempts, _errors(row.state, row.attempts), row.cost_micro
         first = entry.item
     else:
+        same = (before.run_id, before.sent_at) == (entry.run_id, entry.sent_at)
+        closes = same and before.state == "intended" and entry.state != "intended"
         row = entry.but(
-            attempts=max(before.attempts, entry.attempts),
+            attempts=entry.attempts if closes else max(before.attempts, entry.attempts),
             maybe_billed=max(before.maybe_billed, entry.maybe_billed),
             cost_micro=max(before.cost_micro, entry.cost_micro),
         )

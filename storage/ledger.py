@@ -24,6 +24,7 @@ from storage.records import Entry
 from storage.schema import body, endpoint, evaluation, usage_day
 from storage.store import Store
 
+_ONE_WRITER = sa.text("SELECT pg_advisory_xact_lock(7236836371)")  # any number that is ours
 _STANDING = (
     sa.select(*(evaluation.c[name] for name in Standing.COLUMNS))
     .where(evaluation.c.key.in_(sa.bindparam("keys", expanding=True)))
@@ -66,7 +67,8 @@ class Journal:
     def intend(self, entries: Sequence[Entry]) -> Future[None]:
         """Say what is about to be sent (``state="intended"``). An entry that is answered already is left as it is.
 
-        Counts (attempts, maybe billed, cost) are totals of the evaluation; the larger of stored and given stays.
+        Counts (attempts, maybe billed, cost) are totals of the evaluation; the larger of stored and given stays. Only the
+        record that closes this very intent (same run, same time) may count fewer attempts: nothing was sent after all.
         """
         if wrong := next((entry for entry in entries if entry.state != "intended"), None):
             raise ValueError(f"intend() was given an entry that is {wrong.state}")
@@ -189,6 +191,9 @@ class _Writer:
             yield from ((call, None) for call in calls)
 
     def _apply(self, connection: sa.Connection, calls: list[_Call]) -> None:
+        if connection.dialect.name == "postgresql":
+            # one journal at a time, as SQLite has it anyway: what a row changes in the accounts depends on how it stands
+            connection.execute(_ONE_WRITER)
         entries = [entry for call in calls for entry in call.entries]
         before = self._standing(connection, entries)
         written: dict[tuple[bytes, int], Entry] = {}
@@ -238,14 +243,21 @@ def _many(connection: sa.Connection, statement: sa.Executable, parameters: list[
 
 
 def _upsert(database: Database) -> sa.Executable:
-    """Write a row; an answered one stays, and counts never fall. ``merge`` saw to that already, except for rows that
-    another process added since."""
+    """Write a row; an answered one stays, and counts fall only where an intent is closed as never sent. ``merge`` saw to
+    that already, except for rows that another process added since."""
     statement = database.insert(evaluation)
     given = statement.excluded
     change: dict[str, Any] = {column.name: given[column.name] for column in evaluation.c if not column.primary_key}
     for name in ("attempts", "maybe_billed", "cost_micro"):
         stored = evaluation.c[name]
         change[name] = sa.case((stored > given[name], stored), else_=given[name])
+    its_own_intent = (
+        (evaluation.c.state == "intended")
+        & (given.state != "intended")
+        & (evaluation.c.run_id == given.run_id)
+        & (evaluation.c.sent_at == given.sent_at)
+    )
+    change["attempts"] = sa.case((its_own_intent, given.attempts), else_=change["attempts"])
     return statement.on_conflict_do_update(
         index_elements=["key", "generation"], set_=change, where=evaluation.c.state != "answered"
     )

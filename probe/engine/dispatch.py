@@ -29,6 +29,7 @@ from adapters import (
     Transport,
     TransportError,
     Verdict,
+    announced,
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
@@ -36,8 +37,9 @@ from probe.engine.concurrency import batches, in_flight, off_loop, unless
 from probe.engine.events import EndpointStopped, Listener, Retried, Throttled, silent
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
+from probe.engine.shared import SharedThrottler
 from probe.engine.shipment import Answer, Job, Reply, Shipment
-from probe.engine.throttle import PacedThrottler, Unlimited
+from probe.engine.throttle import LimitFar, PacedThrottler, Unlimited
 from probe.errors import BudgetReached
 from storage.records import Entry
 
@@ -107,13 +109,14 @@ class Dispatcher:
         self._answered = False  # by anything that speaks the described API, a refused input included
         self._succeeded = False
         self._failures_in_a_row = 0
+        self._under_way = 0  # requests that the server may not have counted yet
         self._last_failure = ""
         self._error: Exception | None = None
         limits = adapter.limits
         if throttler is not None:
             self._throttler = throttler
         elif limits.rate is not None:
-            self._throttler = PacedThrottler(limits.rate, limits.period, clock=self._clock)
+            self._throttler = PacedThrottler(limits.rate, limits.period, more=limits.more, clock=self._clock)
         else:
             self._throttler = Unlimited(clock=self._clock)
         self._in_flight = asyncio.Semaphore(in_flight(limits.rate, limits.period, limits.concurrency))
@@ -224,7 +227,9 @@ class Dispatcher:
         return self._render_now(batch)
 
     def _render_now(self, batch: Sequence[Job]) -> Request:
-        return self.adapter.request([job.render() for job in batch])
+        request = self.adapter.request([job.render() for job in batch])
+        # The ledger keys hold endpoint, inputs and repeat index: the same request again has the same idempotency key.
+        return request.keyed("".join(f"{job.key.hex()}:{job.generation};" for job in batch))
 
     async def _attempts(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
         async def before_wait(number: int, again: TryAgain, wait: float) -> None:
@@ -244,12 +249,15 @@ class Dispatcher:
         await self._admit(shipment)
         outcome: HttpResponse | AdapterError
         try:
+            self._under_way += 1
             outcome = await self._transport.send(request)
         except TransportError as error:
             outcome = error
+        finally:
+            self._under_way -= 1
         response = outcome if isinstance(outcome, HttpResponse) else None
-        if response is not None and not self._answered and isinstance(self._throttler, PacedThrottler):
-            self._throttler.landed()
+        if response is not None:
+            self._heed(response)
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
         self._account(shipment, verdict, sent=not isinstance(outcome, NotSent))
@@ -269,6 +277,13 @@ class Dispatcher:
         if isinstance(end, Final) and end.stop is not None:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
+
+    def _heed(self, response: HttpResponse) -> None:
+        """What an answer says beyond itself: that the first request has arrived, and which limits the server announces."""
+        if not self._answered and isinstance(self._throttler, (PacedThrottler, SharedThrottler)):
+            self._throttler.landed()
+        if isinstance(self._throttler, PacedThrottler) and (said := announced(response.headers, now=self._clock.now())):
+            self._throttler.announce(said, in_flight=self._under_way)
 
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -318,8 +333,11 @@ class Dispatcher:
             return False
         await self._journal.intend(shipment.intend(self._clock.now()))
         shipment.journalled = True
-        if await unless(self._dropping, self._turn()):
-            return True
+        try:
+            if await unless(self._dropping, self._turn()):
+                return True
+        except LimitFar as far:
+            self.stop("quota", f"its limit is used up for {far.seconds:.0f} s; run the same command after that")
         shipment.not_sent()
         return False
 

@@ -13,6 +13,7 @@ from tenacity.wait import wait_base
 from adapters import AdapterError, HttpResponse, Verdict
 from probe.clock import Clock
 
+_PASSING = {502, 503, 504, 529}
 _MOST_DOUBLINGS = 30  #: beyond it every wait is the longest one
 
 
@@ -26,10 +27,14 @@ class TryAgain(Exception):
         self.cause = cause
 
     def fingerprint(self) -> tuple[int, bytes] | None:
-        """Status and body of a server error: the same twice for the same request means that asking again is no use."""
-        if self.response is not None and self.response.status >= 500 and not self.verdict.throttled:
-            return self.response.status, self.response.body
-        return None
+        """Status and body of a server error: the same twice for the same request means that asking again is no use.
+
+        A gateway that is overloaded or has lost its server says the same to everybody, whatever they ask.
+        """
+        response = self.response
+        if response is None or response.status < 500 or response.status in _PASSING or self.verdict.throttled:
+            return None
+        return response.status, response.body
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from probe.engine.journal import AsyncJournal
 from probe.engine.outcome import Stop
 from probe.engine.retry import RetryPolicy
 from probe.engine.schedule import Need, Round, collect
+from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import ProbeState, ProbeTask, Remote, check_readings
@@ -133,7 +134,7 @@ class Runner:
             await asyncio.to_thread(self._store_subjects, new=earlier is None)
             journal = Journal(self._store)
             stack.push_async_callback(asyncio.to_thread, journal.close)
-            self._open(remotes, transports, AsyncJournal(journal))
+            self._open(remotes, transports, AsyncJournal(journal), stack)
             self._announce(run, round_, resumed=earlier is not None)
             await self._rounds(round_)
             for state in self._states:
@@ -183,7 +184,23 @@ class Runner:
         for item in {task.item.id: task.item for task in self._tasks}.values():
             self._store.put_instance(records.Instance(item.id, item.kind, item.name, item.content()))
 
-    def _open(self, remotes: Mapping[str, Remote], transports: Mapping[str, Transport], journal: AsyncJournal) -> None:
+    def _throttler(self, adapter: Adapter, stack: AsyncExitStack) -> Throttler | None:
+        """What the settings or a limit shared through the database ask for; ``None``: the dispatcher makes its own."""
+        chosen = self._settings.throttlers.get(adapter.name)
+        if chosen is not None:
+            return chosen
+        throttler = shared_throttler(adapter, self._store, clock=self._clock)
+        if throttler is not None:
+            stack.push_async_callback(throttler.aclose)
+        return throttler
+
+    def _open(
+        self,
+        remotes: Mapping[str, Remote],
+        transports: Mapping[str, Transport],
+        journal: AsyncJournal,
+        stack: AsyncExitStack,
+    ) -> None:
         seeds = np.random.SeedSequence(self._settings.seed).spawn(len(remotes))
         for (endpoint_id, remote), seed in zip(remotes.items(), seeds, strict=True):
             self._dispatchers[endpoint_id] = Dispatcher(
@@ -193,7 +210,7 @@ class Runner:
                 run_id=self._run.id,
                 journal=journal,
                 budget=self._settings.budget,
-                throttler=self._settings.throttlers.get(remote.adapter.name),
+                throttler=self._throttler(remote.adapter, stack),
                 policy=self._settings.policy,
                 clock=self._clock,
                 rng=np.random.default_rng(seed),

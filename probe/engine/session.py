@@ -31,6 +31,7 @@ from probe.engine.events import Listener, silent
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
 from probe.engine.loops import LoopThread, run_sync
+from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer, Job
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import Remote
@@ -190,6 +191,7 @@ class _Session:
                 run_id=self._run.id,
                 journal=AsyncJournal(self._journal),
                 budget=self._budget,
+                throttler=shared_throttler(self._remote.adapter, self._store, clock=self._clock),
                 clock=self._clock,
                 emit=self._emit,
             )

@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 from asyncio_throttle.throttler import Throttler
 
+from adapters import Adapter
 from probe.clock import Clock
-from storage import Lease, Reservations
+from storage import Lease, Reservations, Store
 
 T = TypeVar("T")
 
@@ -267,6 +268,14 @@ class _Jitter:
         """Seconds to reckon with."""
         since = (now - self.at) / self.window - 1.25
         return self.worst * math.exp(-2 * max(0.0, since))
+
+
+def shared_throttler(adapter: Adapter, store: Store, *, clock: Clock | None = None) -> SharedThrottler | None:
+    """The throttler of an endpoint whose limit has a name under which others share it; ``None`` if it has none."""
+    limits = adapter.limits
+    if limits.shared is None or limits.rate is None:
+        return None
+    return SharedThrottler(Reservations(store), limits.shared, limits.rate, limits.period, clock=clock)
 
 
 @dataclass(slots=True)

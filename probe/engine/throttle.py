@@ -11,15 +11,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from asyncio_throttle.throttler import Throttler
 
+from adapters import Announcement
 from probe.clock import Clock
 
 _GUARD = 0.01  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
 _GUARD_BUSY = 0.045  #: most that our own lateness adds up to
+_PACED = 60.0  #: seconds; limits per hour or day are not spread over it
+_SAME_WINDOW = 1.5  #: seconds by which two announced ends of one window may differ: many servers give whole seconds
+FAR = 600.0  #: seconds
 _CALM = 4  #: windows without a hold after which about two thirds of an extra guard are gone
 
 
@@ -30,11 +36,19 @@ class PacedThrottler(Throttler):
     ``rate_limit`` places before, and the end of a hold. Sends are logged when they happen, not when they were planned.
 
     A rate that is not a whole number is kept as one over a longer period: 2.5 per second as 5 per 2 seconds.
-    Raises ``ValueError`` unless rate and period are positive and finite.
+    ``more``: further limits, (requests, seconds), that must admit a send as well; those of up to a minute are paced too,
+    longer ones are used up as fast as the others allow. What the server announces (:meth:`announce`) only ever slows down.
+    Raises ``ValueError`` unless rates and periods are positive and finite.
     """
 
     def __init__(
-        self, rate_limit: float, period: float = 1.0, *, clock: Clock | None = None, guard: float = _GUARD
+        self,
+        rate_limit: float,
+        period: float = 1.0,
+        *,
+        more: Sequence[tuple[float, float]] = (),
+        clock: Clock | None = None,
+        guard: float = _GUARD,
     ) -> None:
         if not (0 < rate_limit < math.inf and 0 < period < math.inf):
             raise ValueError(f"a rate needs to be positive, not {rate_limit} per {period} s")
@@ -47,24 +61,31 @@ class PacedThrottler(Throttler):
         self._next_slot = float("-inf")
         self._held_until = float("-inf")
         self._task_logs: deque[float] = deque(maxlen=count)
+        self._windows = [_Window.of(*limit) for limit in more]
+        self._allowance = _Allowance()
 
     async def acquire(self) -> None:
         """Wait for the next slot and take it."""
         async with self._turn:
             waited = False
+            gap = max([self.period / self.rate_limit, *(window.gap for window in self._windows)]) * (1 + self.guard)
             while True:
                 now = self._clock.monotonic()
-                slot = max(self._next_slot, self._held_until, self._window_opens())
+                slot = max(self._next_slot, self._held_until, self._window_opens(), self._allowance.opens(now))
                 if slot <= now:
                     break
+                if slot - now > max(FAR, 2 * gap):
+                    raise LimitFar(slot - now)
                 waited = True
                 await self._clock.sleep(slot - now)
-            gap = self.period * (1 + self.guard) / self.rate_limit
             # The lateness of one sleep is made up by the next slot, at most one gap of it; idle time is not.
             late = now - slot
             start = now - min(late, gap) if waited else slot if late <= gap else now
             self._next_slot = start + gap
             self._task_logs.append(now)
+            self._allowance.take(now)
+            for window in self._windows:
+                window.sent.append(now)
             self.guard -= (self.guard - self._least_guard) / (_CALM * self.rate_limit)
             if waited:  # a machine that wakes us late delivers late as well, and the next request perhaps in time
                 self.guard = max(self.guard, min(self._least_guard + 2 * late / self.period, _GUARD_BUSY))
@@ -87,10 +108,84 @@ class PacedThrottler(Throttler):
         if self._task_logs:
             self._task_logs[-1] = self._clock.monotonic()
 
+    def announce(self, said: Sequence[Announcement], *, in_flight: int) -> None:
+        """What an answer's headers say of the limits on requests: a lower limit holds at once, and so does the number of
+        requests left until the next window begins, less the ``in_flight`` ones that the server may not have counted yet."""
+        now = self._clock.monotonic()
+        for each in said:
+            if each.kind not in {"requests", "unknown"}:
+                continue
+            if each.limit and each.window:
+                self._add_limit(each.limit, each.window)
+            if each.remaining is not None and each.reset_after:
+                self._allowance.restrict(each.remaining - in_flight, now + each.reset_after)
+
+    def _add_limit(self, limit: float, window: float) -> None:
+        known = [(self.rate_limit, self.period), *((each.limit, each.period) for each in self._windows)]
+        if all(rate > limit * (1 + 1e-9) for rate, period in known if period == window) and limit / window < min(
+            rate / period for rate, period in known
+        ):
+            self._windows.append(_Window.of(limit, window))
+
     def _window_opens(self) -> float:
+        opens = max((window.opens(self.guard) for window in self._windows), default=float("-inf"))
         if len(self._task_logs) < self.rate_limit:
-            return float("-inf")
-        return float(self._task_logs[0] + self.period * (1 + self.guard))
+            return opens
+        return max(opens, float(self._task_logs[0] + self.period * (1 + self.guard)))
+
+
+class LimitFar(Exception):
+    """The next send is so far away that it is no pause but a used-up quota; ``seconds`` from now."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+@dataclass(slots=True)
+class _Window:
+    """At most ``limit`` sends in any ``period`` seconds."""
+
+    limit: int
+    period: float
+    sent: deque[float]
+
+    @classmethod
+    def of(cls, rate: float, period: float) -> _Window:
+        if not (0 < rate < math.inf and 0 < period < math.inf):
+            raise ValueError(f"a rate needs to be positive, not {rate} per {period} s")
+        count, seconds = _whole(rate, period)
+        return cls(count, seconds, deque(maxlen=count))
+
+    @property
+    def gap(self) -> float:
+        return self.period / self.limit if self.period <= _PACED else 0.0
+
+    def opens(self, guard: float) -> float:
+        return self.sent[0] + self.period * (1 + guard) if len(self.sent) == self.limit else float("-inf")
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """So many sends until the server's window ends; without a word from the server, as many as one likes."""
+
+    left: float = math.inf
+    ends: float = float("-inf")
+
+    def restrict(self, left: int, ends: float) -> None:
+        """Of several words about one window the strictest counts; answers may overtake each other."""
+        same = abs(ends - self.ends) < _SAME_WINDOW
+        self.left = min(self.left, left) if same else left
+        self.ends = max(self.ends, ends) if same else ends
+
+    def opens(self, now: float) -> float:
+        return self.ends if self.left <= 0 and now < self.ends else float("-inf")
+
+    def take(self, now: float) -> None:
+        if now < self.ends:
+            self.left -= 1
+        else:
+            self.left = math.inf
 
 
 class Unlimited(Throttler):

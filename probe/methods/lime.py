@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
 from scipy.special import gammaln
-from sklearn.linear_model import lars_path
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
@@ -205,6 +204,8 @@ def _forward(x: Floats, y: Floats, k: int) -> list[int]:
 
 def _lasso_path(x: Floats, y: Floats, k: int) -> list[int]:
     """The active columns at the last point of the lasso path with at most k of them."""
+    from sklearn.linear_model import lars_path  # takes seconds to import, and most explanations select nothing
+
     if not np.any(x.T @ y):
         return list(range(k))
     _, _, path = lars_path(x, y, method="lasso", max_iter=4 * x.shape[1])

@@ -42,6 +42,5 @@ def test_stopped_at_any_moment(stopped: list[Trial]) -> None:
         assert trial.code == 130 or trial.finished, trial
 
 
-@pytest.mark.xfail(reason="the ledger keeps an attempt of which nothing was sent", strict=False)
 def test_a_stopped_run_states_no_request_that_was_not_made(stopped: list[Trial]) -> None:
     assert [trial.overstated for trial in stopped] == [0, 0]

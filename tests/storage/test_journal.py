@@ -65,6 +65,16 @@ def test_counts_never_fall(store: Store, journal: Journal) -> None:
     assert store.lookup([key(1)]) == {key(1): intended(1, attempts=3, maybe_billed=2, cost_micro=4000)}
 
 
+def test_an_attempt_that_was_not_made_after_all_is_not_counted(store: Store, journal: Journal) -> None:
+    journal.intend([intended(1, attempts=2)]).result(WAIT)
+    journal.record([intended(1, attempts=1, state="failed", error="stopped")]).result(WAIT)
+    assert store.lookup([key(1)])[key(1)].attempts == 1
+    assert [(usage.requests, usage.errors) for usage in store.usage()] == [(1, 1)]
+    journal.intend([intended(2, attempts=2)]).result(WAIT)
+    journal.record([intended(2, attempts=0, state="failed", sent_at=NOON + timedelta(seconds=1))]).result(WAIT)
+    assert store.lookup([key(2)])[key(2)].attempts == 2, "another process's intent stays"
+
+
 def test_lookup_gives_the_newest_generation_and_entries_all(store: Store, journal: Journal) -> None:
     generations = [answered(1, generation=number, cost_micro=number) for number in (1, 0, 2)]
     journal.record([*generations, answered(2)]).result(WAIT)
