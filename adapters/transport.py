@@ -98,8 +98,6 @@ class HttpTransport:
     async def _exchange(
         self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip
     ) -> HttpResponse:
-        clock = asyncio.get_running_loop().time
-        started = clock()
         answer = await self._transport.handle_async_request(self._outgoing(request, url, headers, trip))
         try:
             decoder = BoundedDecoder(answer.headers.get("content-encoding", ""), self._limits.max_response_bytes)
@@ -114,7 +112,7 @@ class HttpTransport:
             answer.status_code,
             tuple((name.decode("latin-1").lower(), redact.redact(_text(value))) for name, value in answer.headers.raw),
             redact.redact_bytes(body),
-            clock() - started,
+            trip.clock() - trip.sent_at,
         )
 
     def _outgoing(self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip) -> httpx.Request:
@@ -148,16 +146,19 @@ class HttpTransport:
 
 
 class _Trip:
-    """How far one request got. About to be written counts as sent, even if no byte may have left."""
+    """How far one request got, and when. About to be written counts as sent, even if no byte may have left."""
 
-    __slots__ = ("sent",)
+    __slots__ = ("clock", "sent", "sent_at")
 
     def __init__(self) -> None:
+        self.clock = asyncio.get_running_loop().time
         self.sent = False
+        self.sent_at = self.clock()
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:
         if event == WRITING:
             self.sent = True
+            self.sent_at = self.clock()  # connecting does not count
 
 
 class AioTransport(httpx.AsyncBaseTransport):

@@ -8,6 +8,7 @@ its own clock, refusals, and how often each text was billed.
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import sys
 import tempfile
@@ -63,6 +64,7 @@ def ours(server: RunningServer, work: Sequence[str], *, rate: int) -> int:
         "labels": ["long", "short"],
         "limits": {"rate": f"{rate}/s"},
     }
+    gc.freeze()  # as `probe run` does
     adapter = endpoint_from_config("strict", config, environment={}, base=Path())
     with (
         tempfile.TemporaryDirectory() as folder,

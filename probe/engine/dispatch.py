@@ -281,7 +281,7 @@ class Dispatcher:
     def _heed(self, response: HttpResponse) -> None:
         """What an answer says beyond itself: that the first request has arrived, and which limits the server announces."""
         if not self._answered and isinstance(self._throttler, (PacedThrottler, SharedThrottler)):
-            self._throttler.landed()
+            self._throttler.landed(response.elapsed)
         if isinstance(self._throttler, PacedThrottler) and (said := announced(response.headers, now=self._clock.now())):
             self._throttler.announce(said, in_flight=self._under_way)
 

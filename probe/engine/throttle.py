@@ -22,7 +22,7 @@ from probe.clock import Clock
 
 _GUARD = 0.01  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
-_GUARD_BUSY = 0.045  #: most that our own lateness adds up to
+_BUSY_MOST = 0.035  #: most that our own lateness adds to it
 _PACED = 60.0  #: seconds; limits per hour or day are not spread over it
 _SAME_WINDOW = 1.5  #: seconds by which two announced ends of one window may differ: many servers give whole seconds
 FAR = 600.0  #: seconds
@@ -59,16 +59,23 @@ class PacedThrottler(Throttler):
         self._clock = clock or Clock()
         self._turn = asyncio.Lock()  # its waiters are served in order
         self._next_slot = float("-inf")
+        self._behind = 0.0  # seconds that may be made up
+        self._lateness = 0.0  # seconds; the longest of late, slowly forgotten
         self._held_until = float("-inf")
         self._task_logs: deque[float] = deque(maxlen=count)
         self._windows = [_Window.of(*limit) for limit in more]
         self._allowance = _Allowance()
 
+    @property
+    def margin(self) -> float:
+        """Share of the window kept free now: the guard, and our own lateness of about the last window."""
+        return self.guard + min(self._lateness / self.period, _BUSY_MOST)
+
     async def acquire(self) -> None:
-        """Wait for the next slot and take it."""
+        """Wait for the next slot and take it. Raises :class:`LimitFar`."""
         async with self._turn:
             waited = False
-            gap = max([self.period / self.rate_limit, *(window.gap for window in self._windows)]) * (1 + self.guard)
+            gap = max([self.period / self.rate_limit, *(window.gap for window in self._windows)]) * (1 + self.margin)
             while True:
                 now = self._clock.monotonic()
                 slot = max(self._next_slot, self._held_until, self._window_opens(), self._allowance.opens(now))
@@ -78,17 +85,23 @@ class PacedThrottler(Throttler):
                     raise LimitFar(slot - now)
                 waited = True
                 await self._clock.sleep(slot - now)
+            # A gap in the window's pattern comes round again with every window: what it holds up is made up after it.
+            held_up = self._window_opens() - self._next_slot
+            if waited and 0 < held_up < self.period:
+                self._behind = min(self._behind + held_up, self.period / 2)
             # The lateness of one sleep is made up by the next slot, at most one gap of it; idle time is not.
             late = now - slot
             start = now - min(late, gap) if waited else slot if late <= gap else now
-            self._next_slot = start + gap
+            step = gap if self._behind <= 0 else gap / 2
+            self._behind -= gap - step
+            self._next_slot = start + step
             self._task_logs.append(now)
             self._allowance.take(now)
             for window in self._windows:
                 window.sent.append(now)
             self.guard -= (self.guard - self._least_guard) / (_CALM * self.rate_limit)
-            if waited:  # a machine that wakes us late delivers late as well, and the next request perhaps in time
-                self.guard = max(self.guard, min(self._least_guard + 2 * late / self.period, _GUARD_BUSY))
+            # A machine that wakes us late delivers late as well, and the next request perhaps in time.
+            self._lateness = max(self._lateness * (1 - 1 / self.rate_limit), late if waited else 0.0)
 
     def hold(self, seconds: float) -> None:
         """Send nothing for ``seconds``, and go slower from then on: the server found us too fast, whatever we were told.
@@ -100,13 +113,16 @@ class PacedThrottler(Throttler):
             self.guard = min(max(self.guard, _GUARD) * 2, _GUARD_MOST)
         self._held_until = max(self._held_until, now + seconds)
 
-    def landed(self) -> None:
-        """The last send has its answer, so it arrived by now: count it from now on.
+    def landed(self, ago: float = 0.0) -> None:
+        """The last send left ``ago`` seconds before now, when its answer is here: count it from then on.
 
-        For a first request, which may have spent longer on connecting than the guard allows for.
+        For a first request, which may have spent longer on connecting than the guard allows for, and which goes alone. The
+        time for which the others waited is made up at twice the pace, within the limits.
         """
         if self._task_logs:
-            self._task_logs[-1] = self._clock.monotonic()
+            now = self._clock.monotonic()
+            self._task_logs[-1] = max(self._task_logs[-1], now - ago)
+            self._behind = min(now - self._task_logs[-1], self.period / 2)
 
     def announce(self, said: Sequence[Announcement], *, in_flight: int) -> None:
         """What an answer's headers say of the limits on requests: a lower limit holds at once, and so does the number of
@@ -128,10 +144,10 @@ class PacedThrottler(Throttler):
             self._windows.append(_Window.of(limit, window))
 
     def _window_opens(self) -> float:
-        opens = max((window.opens(self.guard) for window in self._windows), default=float("-inf"))
+        opens = max((window.opens(self.margin) for window in self._windows), default=float("-inf"))
         if len(self._task_logs) < self.rate_limit:
             return opens
-        return max(opens, float(self._task_logs[0] + self.period * (1 + self.guard)))
+        return max(opens, float(self._task_logs[0] + self.period * (1 + self.margin)))
 
 
 class LimitFar(Exception):

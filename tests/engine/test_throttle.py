@@ -122,12 +122,12 @@ def test_oversleeping_is_made_up_and_does_not_accumulate(rate: int) -> None:
     assert times[-1] - times[0] <= on_time + 11 * 0.05 / rate + 1e-6
 
 
-@pytest.mark.parametrize(("count", "guard"), [(3, 0.045), (200, 0.02)])
-def test_waking_up_late_widens_the_guard_for_a_while(count: int, guard: float) -> None:
+@pytest.mark.parametrize(("count", "margin"), [(3, 0.05), (200, 0.02)])
+def test_waking_up_late_widens_the_margin_for_a_while(count: int, margin: float) -> None:
     late = iter([0.0, 0.03, *[0.0] * 500])
     throttler, hand = paced(10, oversleep=lambda _seconds: next(late))
     sends(throttler, hand, count)
-    assert throttler.guard == pytest.approx(guard, abs=0.001)
+    assert throttler.margin == pytest.approx(margin, abs=0.001)
 
 
 def test_idle_time_is_not_saved_up() -> None:
