@@ -1,1 +1,1 @@
-"""TBD."""
+"""Plan, dispatch, limits, retries, journal: the one place that awaits."""

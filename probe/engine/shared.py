@@ -105,12 +105,13 @@ class SharedThrottler(Throttler):
         self._pushing = self._worker.submit(self._reservations.hold, self._name, seconds)
 
     def landed(self, ago: float = 0.0) -> None:
-        """The last send left ``ago`` seconds before now, when its answer is here. Where a window has no slots to spare, those that follow keep
-        their distance: a first request may have spent longer on connecting than the guard allows for.
+        """The last send left ``ago`` seconds before now, when its answer is here. Where a window has no slots to spare, those
+        that follow keep their distance: a first request may have spent longer on connecting than the guard allows for.
         """
-        now = self._clock.monotonic() - ago
-        if now - self._last_slot < self._window and self._slack * self._rate < 2 * self._window:
-            self._jitter.learn(now - self._last_slot, now=now, most=0.5)
+        now = self._clock.monotonic()
+        late = now - ago - self._last_slot
+        if 0 < late < self._window and self._slack * self._rate < 2 * self._window:
+            self._jitter.learn(late, now=now, most=0.5)
 
     async def aclose(self) -> None:
         """Give slots back that nobody will use, if nobody has leased since."""

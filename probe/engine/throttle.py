@@ -69,7 +69,7 @@ class PacedThrottler(Throttler):
     @property
     def margin(self) -> float:
         """Share of the window kept free now: the guard, and our own lateness of about the last window."""
-        return self.guard + min(self._lateness / self.period, _BUSY_MOST)
+        return self.guard + min(self._lateness / float(self.period), _BUSY_MOST)
 
     async def acquire(self) -> None:
         """Wait for the next slot and take it. Raises :class:`LimitFar`."""
