@@ -80,13 +80,13 @@ def probe_record(
 
 def _table(state: ProbeState) -> bytes:
     """A compressed ``.npz``: ``coalitions`` as packed bits (m, ⌈n/8⌉), ``n``, ledger ``keys`` (m, width, 32)."""
-    keys = np.frombuffer(b"".join(key for row in state.keys for key in row), dtype=np.uint8)
+    keys = np.frombuffer(bytes(state.keys), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         coalitions=np.packbits(state.coalitions, axis=1),
         n=np.array(state.task.masker.n),
-        keys=keys.reshape(len(state.keys), state.task.width, -1) if len(keys) else keys,
+        keys=keys.reshape(len(state.coalitions), state.task.width, -1) if len(keys) else keys,
     )
     return buffer.getvalue()
 

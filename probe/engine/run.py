@@ -256,7 +256,7 @@ class Runner:
     async def _use_known(self, needs: Sequence[Need]) -> None:
         pairs = [(need, need.entry) for need in needs if need.entry is not None]
         for part in batches(pairs, 256):
-            stored = [(entry, need.first.state.task.remote.adapter) for need, entry in part]
+            stored = [(entry, need.state.task.remote.adapter) for need, entry in part]
             predictions = await asyncio.to_thread(read_predictions, self._store, stored)
             for (need, entry), prediction in zip(part, predictions, strict=True):
                 self._deliver(need, entry, prediction)

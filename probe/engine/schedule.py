@@ -30,7 +30,9 @@ class Need:
     """One evaluation that somebody asked for. There may be very many, so it is small: what can be looked up is."""
 
     key: bytes
-    first: Place
+    state: ProbeState  #: who asked first, and where in its values the answer goes
+    row: int
+    column: int
     others: tuple[Place, ...] = ()
     entry: Entry | None = None  #: what the ledger has, usable or not
     known: bool = False  #: the ledger's entry counts
@@ -39,7 +41,7 @@ class Need:
     @property
     def places(self) -> tuple[Place, ...]:
         """Everybody who waits for it."""
-        return (self.first, *self.others)
+        return (Place(self.state, self.row, self.column), *self.others)
 
     @property
     def unsure(self) -> bool:
@@ -48,11 +50,10 @@ class Need:
 
     def job(self) -> Job:
         """The evaluation, ready to be sent. Its generation is one up if an answered one is too old to count."""
-        state, row, column = self.first
-        task = state.task
+        task, coalition = self.state.task, self.state.coalitions[self.row]
         return Job.of(
             self.key,
-            lambda: task.masker.render(state.coalitions[row], column // task.repeats),
+            lambda: task.masker.render(coalition, self.column // task.repeats),
             self.entry,
             heavy=task.masker.kind == "image",
         )
@@ -90,12 +91,11 @@ def collect(states: Sequence[ProbeState], *, lookup: Lookup, now: datetime, run_
         needs = round_.needs.setdefault(state.task.remote.record.id, {})
         for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
             for column, key in enumerate(row_keys):
-                place = Place(state, first + offset, column)
                 need = needs.get(key)
                 if need is None:
-                    need = needs[key] = Need(key, place)
+                    need = needs[key] = Need(key, state, first + offset, column)
                 else:
-                    need.others = (*need.others, place)
+                    need.others = (*need.others, Place(state, first + offset, column))
                 need.of_whole |= bool(coalition.all())
     for needs in round_.needs.values():
         entries = lookup(list(needs))

@@ -121,7 +121,7 @@ class ProbeState:
     def __init__(self, task: ProbeTask) -> None:
         self.task = task
         self.coalitions: Bools = np.zeros((0, task.masker.n), dtype=bool)
-        self.keys: list[tuple[bytes, ...]] = []
+        self.keys = bytearray()  # 32 bytes each, in the order of the values
         self.target: Target | None = None
         self.failure: str | None = None  #: why there will be no explanation
         self.failure_is_usage = False  #: … because the config asks for something that is not there
@@ -138,7 +138,8 @@ class ProbeState:
         """Add the rows of one ask; returns the index of the first."""
         first = len(self.coalitions)
         self.coalitions = np.vstack([self.coalitions, coalitions])
-        self.keys += keys
+        for row in keys:
+            self.keys += b"".join(row)
         self._values = np.vstack([self._values, np.full((len(coalitions), self.task.width), np.nan)])
         return first
 
