@@ -1,4 +1,4 @@
-"""A real Postgres for whoever needs one: ``PROBE_TEST_POSTGRES`` if set, else a server of our own."""
+"""Real servers for whoever needs one: the demo endpoint, and Postgres (``PROBE_TEST_POSTGRES`` if set, else our own)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,23 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
+from tests.servers import RunningServer, running_server
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningServer]:
+    """One demo server for each module of tests."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: RunningServer) -> RunningServer:
+    """The module's demo server, obliging again and with an empty account."""
+    running.set_strict({})
+    running.reset()
+    return running
 
 
 @pytest.fixture(scope="session")

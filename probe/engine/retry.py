@@ -14,7 +14,7 @@ from adapters import AdapterError, HttpResponse, Verdict
 from probe.clock import Clock
 
 _PASSING = {502, 503, 504, 529}
-_MOST_DOUBLINGS = 30  #: beyond it every wait is the longest one
+_MOST_GROWTH = 30  #: beyond it every wait is the longest one
 
 
 class TryAgain(Exception):
@@ -73,12 +73,12 @@ class _Wait(wait_base):
 
     def __call__(self, retry_state: RetryCallState) -> float:
         verdict = _failure(retry_state).verdict
-        doublings = min(self._counts[verdict.throttled], _MOST_DOUBLINGS)
+        earlier = min(self._counts[verdict.throttled], _MOST_GROWTH)
         self._counts[verdict.throttled] += 1
         if verdict.after is not None:
             return max(0.0, verdict.after)
         policy = self._policy
-        ceiling = policy.throttled_wait * 2**doublings if verdict.throttled else policy.first_wait * 3**doublings
+        ceiling = policy.throttled_wait * 2**earlier if verdict.throttled else policy.first_wait * 3**earlier
         return float(self._rng.uniform(0.5, 1.0) * min(policy.most_wait, ceiling))
 
 

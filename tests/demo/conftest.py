@@ -1,4 +1,4 @@
-"""One demo server for each module of tests, obliging again and with an empty account before each test."""
+"""A connection to the demo server, kept for a module of tests."""
 
 from __future__ import annotations
 
@@ -7,20 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.servers import RunningServer, running_server
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RunningServer) -> RunningServer:
-    running.set_strict({})
-    running.reset()
-    return running
+from tests.servers import RunningServer
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One demo server for each module of tests, obliging again and with an empty account before each test."""
+"""A database of its own for each test."""
 
 from __future__ import annotations
 
@@ -8,20 +8,6 @@ from pathlib import Path
 import pytest
 
 from storage import Store
-from tests.servers import RunningServer, running_server
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[RunningServer]:
-    with running_server() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: RunningServer) -> RunningServer:
-    running.set_strict({})
-    running.reset()
-    return running
 
 
 @pytest.fixture
