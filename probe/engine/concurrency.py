@@ -42,17 +42,42 @@ async def off_loop(function: Callable[..., T], *args: Any, size: int) -> T:
     return await asyncio.to_thread(function, *args) if size > _LARGE else function(*args)
 
 
-async def unless(event: asyncio.Event, waiting: Awaitable[None]) -> bool:
-    """Await ``waiting``; ``False`` as soon as ``event`` is set before it is done."""
-    wait = asyncio.ensure_future(waiting)
-    stop = asyncio.ensure_future(event.wait())
-    try:
-        await asyncio.wait({wait, stop}, return_when=asyncio.FIRST_COMPLETED)
-        if not event.is_set():
-            await wait
-        return not event.is_set()
-    finally:
-        for task in (wait, stop):
-            if not task.done():
-                task.cancel()
-        await asyncio.gather(wait, stop, return_exceptions=True)
+class Flag:
+    """Set once, it ends every wait that does not want to go on past it. Like an event, without two tasks a wait."""
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiting: set[asyncio.Task[Any]] = set()
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+        return self._set
+
+    def set(self) -> None:
+        """End all waits, and those that would begin."""
+        self._set = True
+        for task in self._waiting:
+            task.cancel()
+        self._waiting.clear()
+
+    def clear(self) -> None:
+        """Waits may begin again."""
+        self._set = False
+
+    async def unless(self, wait: Callable[[], Awaitable[None]]) -> bool:
+        """Await ``wait()``; ``False``, and it is cancelled, as soon as the flag is set before it is done."""
+        task = asyncio.current_task()
+        if self._set or task is None:
+            return False
+        cancelled_before = task.cancelling()
+        self._waiting.add(task)
+        try:
+            await wait()
+        except asyncio.CancelledError:
+            # ours, unless somebody else cancels the task as well: as asyncio.timeout tells its own apart
+            if task in self._waiting or task.uncancel() > cancelled_before:
+                raise
+            return False
+        finally:
+            self._waiting.discard(task)
+        return True

@@ -12,6 +12,7 @@ import contextlib
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, Protocol
 
 import numpy as np
@@ -33,13 +34,13 @@ from adapters import (
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
-from probe.engine.concurrency import batches, in_flight, off_loop, unless
+from probe.engine.concurrency import Flag, batches, in_flight, off_loop
 from probe.engine.events import EndpointStopped, Listener, Retried, Throttled, silent
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shared import SharedThrottler
 from probe.engine.shipment import Answer, Job, Reply, Shipment
-from probe.engine.throttle import LimitFar, PacedThrottler, Unlimited
+from probe.engine.throttle import LimitFar, PacedThrottler, Send, Unlimited
 from probe.errors import BudgetReached
 from storage.records import Entry
 
@@ -104,8 +105,8 @@ class Dispatcher:
         self._clock = clock or Clock()
         self._rng = rng or np.random.default_rng(0)
         self._emit = emit
-        self._stopping = asyncio.Event()  # nothing more is booked
-        self._dropping = asyncio.Event()  # what is booked is not sent either
+        self._stopping = Flag()  # nothing more is booked
+        self._dropping = Flag()  # what is booked is not sent either
         self._answered = False  # by anything that speaks the described API, a refused input included
         self._succeeded = False
         self._failures_in_a_row = 0
@@ -176,30 +177,32 @@ class Dispatcher:
     # -- one batch ------------------------------------------------------------------------------------------------------
 
     async def _carry(self, batch: tuple[Job, ...], on_answer: OnAnswer) -> None:
-        rendering = asyncio.ensure_future(self._render(batch))
+        early = self._early(batch)
         shipment = Shipment.pack(
             batch, adapter=self.adapter, endpoint_id=self._endpoint_id, run_id=self._run_id, now=self._clock.now()
         )
         try:
             async with self._line:
-                await asyncio.wait({rendering})
+                if early is not None:
+                    await asyncio.wait({early})
                 if not self._answered:
-                    await self._deliver(shipment, rendering, on_answer)
+                    await self._deliver(shipment, early, on_answer)
                     return
                 with contextlib.suppress(Halted):  # the same will be found out, and dealt with, below
                     await self._reserve(shipment)
-            await self._deliver(shipment, rendering, on_answer)
+            await self._deliver(shipment, early, on_answer)
         except Exception as error:  # noqa: BLE001 - kept and raised by run(), once the others have landed
             self._error = self._error or error
             self.stop("broken", str(error))
         finally:
-            rendering.cancel()
+            if early is not None:
+                early.cancel()
             self._let_go(shipment)
             self._in_flight.release()
 
-    async def _deliver(self, shipment: Shipment, rendering: Awaitable[Request], on_answer: OnAnswer) -> None:
+    async def _deliver(self, shipment: Shipment, early: Awaitable[Request] | None, on_answer: OnAnswer) -> None:
         try:
-            request = await rendering
+            request = self._render(shipment.jobs) if early is None else await early
         except AdapterError as error:
             await self._give_up(shipment, error, on_answer)
             return
@@ -220,13 +223,13 @@ class Dispatcher:
         for answer in answers:
             on_answer(answer)
 
-    async def _render(self, batch: Sequence[Job]) -> Request:
-        """A text or a row is rendered faster than a thread is asked to."""
+    def _early(self, batch: Sequence[Job]) -> asyncio.Task[Request] | None:
+        """A picture is rendered in a thread, ahead of its turn; a text or a row faster than a thread is asked to."""
         if any(job.heavy for job in batch):
-            return await asyncio.to_thread(self._render_now, batch)
-        return self._render_now(batch)
+            return asyncio.create_task(asyncio.to_thread(self._render, batch))
+        return None
 
-    def _render_now(self, batch: Sequence[Job]) -> Request:
+    def _render(self, batch: Sequence[Job]) -> Request:
         request = self.adapter.request([job.render() for job in batch])
         # The ledger keys hold endpoint, inputs and repeat index: the same request again has the same idempotency key.
         return request.keyed("".join(f"{job.key.hex()}:{job.generation};" for job in batch))
@@ -239,14 +242,22 @@ class Dispatcher:
                 self._hold(wait, verdict.reason)
             self._emit(Retried(self.adapter.name, number, verdict.reason, wait, verdict.maybe_billed))
 
+        try:
+            return await self._attempt(shipment, request)
+        except TryAgain as again:
+            first: TryAgain | None = again  # most requests need no second attempt, and no machinery for one
         clock = Clock(self._clock.now, self._clock.monotonic, self._pause)
         async for attempt in retrying(self._policy, rng=self._rng, clock=clock, before_wait=before_wait):
             with attempt:
+                if first is not None:
+                    failed, first = first, None
+                    raise failed
                 return await self._attempt(shipment, request)
         raise AssertionError("tenacity ends by returning or raising")
 
     async def _attempt(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
         await self._admit(shipment)
+        send = self._throttler.last if isinstance(self._throttler, PacedThrottler) else None
         outcome: HttpResponse | AdapterError
         try:
             self._under_way += 1
@@ -257,7 +268,7 @@ class Dispatcher:
             self._under_way -= 1
         response = outcome if isinstance(outcome, HttpResponse) else None
         if response is not None:
-            self._heed(response)
+            self._heed(response, send)
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
         self._account(shipment, verdict, sent=not isinstance(outcome, NotSent))
@@ -278,12 +289,16 @@ class Dispatcher:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
 
-    def _heed(self, response: HttpResponse) -> None:
-        """What an answer says beyond itself: that the first request has arrived, and which limits the server announces."""
-        if not self._answered and isinstance(self._throttler, (PacedThrottler, SharedThrottler)):
-            self._throttler.landed(response.elapsed)
-        if isinstance(self._throttler, PacedThrottler) and (said := announced(response.headers, now=self._clock.now())):
-            self._throttler.announce(said, in_flight=self._under_way)
+    def _heed(self, response: HttpResponse, send: Send | None) -> None:
+        """What an answer says beyond itself: when its request left, and which limits the server announces."""
+        throttler = self._throttler
+        if not self._answered and isinstance(throttler, (PacedThrottler, SharedThrottler)):
+            throttler.landed(response.elapsed)
+        if isinstance(throttler, PacedThrottler):
+            if send is not None:
+                throttler.left(send, response.elapsed)
+            if said := announced(response.headers, now=self._clock.now()):
+                throttler.announce(said, in_flight=self._under_way)
 
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -334,7 +349,7 @@ class Dispatcher:
         await self._journal.intend(shipment.intend(self._clock.now()))
         shipment.journalled = True
         try:
-            if await unless(self._dropping, self._turn()):
+            if await self._dropping.unless(self._turn):
                 return True
         except LimitFar as far:
             self.stop("quota", f"its limit is used up for {far.seconds:.0f} s; run the same command after that")
@@ -376,7 +391,7 @@ class Dispatcher:
         if len(shipment.jobs) > 1 and (rejected or poisoned or unwritable) and self.stopped is None:
             # One bad input must not take its neighbours down: find it by asking one by one.
             for single in shipment.split(self.adapter):
-                await self._deliver(single, self._render(single.jobs), on_answer)
+                await self._deliver(single, self._early(single.jobs), on_answer)
             return
         response = None if isinstance(end, AdapterError) else end.response
         if rejected:
@@ -414,4 +429,4 @@ class Dispatcher:
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past a stop."""
-        await unless(self._stopping, self._clock.sleep(seconds))
+        await self._stopping.unless(partial(self._clock.sleep, seconds))

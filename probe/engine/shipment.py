@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction
 from storage.records import Entry
@@ -124,34 +124,31 @@ class Shipment:
         self, results: Sequence[Prediction | ItemError], reply: Reply, *, parser: str, now: datetime
     ) -> list[Answer]:
         """The entries with their results."""
-        return [
-            _answer(_with_reply(entry, reply).but(answered_at=now, parser=parser), result)
-            for entry, result in zip(self.entries, results, strict=True)
-        ]
+        seen = {"answered_at": now, "parser": parser, **_seen(reply)}
+        return [_answer(entry, result, seen) for entry, result in zip(self.entries, results, strict=True)]
 
     def closed(
         self, state: Literal["rejected", "failed"], reason: str, reply: Reply | None, *, now: datetime
     ) -> list[Entry]:
         """The entries as ones that get no answer."""
-        return [
-            _with_reply(entry, reply).but(state=state, answered_at=now, error=reason[:2000]) for entry in self.entries
-        ]
+        seen = {"state": state, "answered_at": now, "error": reason[:2000]} | ({} if reply is None else _seen(reply))
+        return [entry.but(**seen) for entry in self.entries]
 
 
-def _answer(entry: Entry, result: Prediction | ItemError) -> Answer:
+def _answer(entry: Entry, result: Prediction | ItemError, seen: Mapping[str, Any]) -> Answer:
     if isinstance(result, ItemError):
-        return Answer(entry.but(state="rejected", error=result.message), None)
+        return Answer(entry.but(state="rejected", error=result.message, **seen), None)
     keep = dict(result.scores) if len(result.scores) <= _MOST_LABELS_STORED else None
-    return Answer(entry.but(state="answered", scores=keep, floor=result.floor, censored=result.censored), result)
+    answered = entry.but(state="answered", scores=keep, floor=result.floor, censored=result.censored, **seen)
+    return Answer(answered, result)
 
 
-def _with_reply(entry: Entry, reply: Reply | None) -> Entry:
-    if reply is None:
-        return entry
+def _seen(reply: Reply) -> dict[str, Any]:
+    """What the ledger keeps of a response besides the scores."""
     response = reply.response
-    return entry.but(
-        http_status=response.status,
-        content_type=response.header("content-type"),
-        elapsed=response.elapsed,
-        body_sha=reply.sha,
-    )
+    return {
+        "http_status": response.status,
+        "content_type": response.header("content-type"),
+        "elapsed": response.elapsed,
+        "body_sha": reply.sha,
+    }

@@ -62,17 +62,23 @@ class PacedThrottler(Throttler):
         self._behind = 0.0  # seconds that may be made up
         self._lateness = 0.0  # seconds; the longest of late, slowly forgotten
         self._held_until = float("-inf")
-        self._task_logs: deque[float] = deque(maxlen=count)
+        self._sends: deque[Send] = deque(maxlen=count)
         self._windows = [_Window.of(*limit) for limit in more]
         self._allowance = _Allowance()
 
     @property
     def margin(self) -> float:
-        """Share of the window kept free now: the guard, and our own lateness of about the last window."""
-        return self.guard + min(self._lateness / float(self.period), _BUSY_MOST)
+        """Share of the window kept free now: the guard, or our own lateness of about the last window if that is more."""
+        return max(self.guard, min(self._lateness / float(self.period), _BUSY_MOST))
+
+    @property
+    def last(self) -> Send | None:
+        """The send that was let through last; who asks right after :meth:`acquire` gets its own."""
+        return self._sends[-1] if self._sends else None
 
     async def acquire(self) -> None:
         """Wait for the next slot and take it. Raises :class:`LimitFar`."""
+        asked = self._clock.monotonic()
         async with self._turn:
             waited = False
             gap = max([self.period / self.rate_limit, *(window.gap for window in self._windows)]) * (1 + self.margin)
@@ -89,19 +95,22 @@ class PacedThrottler(Throttler):
             held_up = self._window_opens() - self._next_slot
             if waited and 0 < held_up < self.period:
                 self._behind = min(self._behind + held_up, self.period / 2)
-            # The lateness of one sleep is made up by the next slot, at most one gap of it; idle time is not.
+            # So is the lateness of whoever was here in time: one gap of it by the next slot. Idle time is not.
             late = now - slot
-            start = now - min(late, gap) if waited else slot if late <= gap else now
+            start = slot if late <= gap else now - gap if asked <= slot else now
+            if asked <= slot and late > gap:
+                self._behind = min(self._behind + late - gap, self.period / 2)
             step = gap if self._behind <= 0 else gap / 2
             self._behind -= gap - step
             self._next_slot = start + step
-            self._task_logs.append(now)
+            send = Send(now)
+            self._sends.append(send)
             self._allowance.take(now)
             for window in self._windows:
-                window.sent.append(now)
+                window.sent.append(send)
             self.guard -= (self.guard - self._least_guard) / (_CALM * self.rate_limit)
             # A machine that wakes us late delivers late as well, and the next request perhaps in time.
-            self._lateness = max(self._lateness * (1 - 1 / self.rate_limit), late if waited else 0.0)
+            self._lateness = max(self._lateness * (1 - 1 / self.rate_limit), late if asked <= slot else 0.0)
 
     def hold(self, seconds: float) -> None:
         """Send nothing for ``seconds``, and go slower from then on: the server found us too fast, whatever we were told.
@@ -119,10 +128,13 @@ class PacedThrottler(Throttler):
         For a first request, which may have spent longer on connecting than the guard allows for, and which goes alone. The
         time for which the others waited is made up at twice the pace, within the limits.
         """
-        if self._task_logs:
-            now = self._clock.monotonic()
-            self._task_logs[-1] = max(self._task_logs[-1], now - ago)
-            self._behind = min(now - self._task_logs[-1], self.period / 2)
+        if (send := self.last) is not None:
+            self.left(send, ago)
+            self._behind = min(self._clock.monotonic() - send.at, self.period / 2)
+
+    def left(self, send: Send, ago: float) -> None:
+        """``send`` left ``ago`` seconds before now, a little after it was let through: its window begins then."""
+        send.at = max(send.at, self._clock.monotonic() - ago)
 
     def announce(self, said: Sequence[Announcement], *, in_flight: int) -> None:
         """What an answer's headers say of the limits on requests: a lower limit holds at once, and so does the number of
@@ -145,9 +157,9 @@ class PacedThrottler(Throttler):
 
     def _window_opens(self) -> float:
         opens = max((window.opens(self.margin) for window in self._windows), default=float("-inf"))
-        if len(self._task_logs) < self.rate_limit:
+        if len(self._sends) < self.rate_limit:
             return opens
-        return max(opens, float(self._task_logs[0] + self.period * (1 + self.margin)))
+        return max(opens, float(self._sends[0].at + self.period * (1 + self.margin)))
 
 
 class LimitFar(Exception):
@@ -159,12 +171,19 @@ class LimitFar(Exception):
 
 
 @dataclass(slots=True)
+class Send:
+    """A request that was let through: when it left, as far as is known."""
+
+    at: float  #: seconds, monotonic
+
+
+@dataclass(slots=True)
 class _Window:
     """At most ``limit`` sends in any ``period`` seconds."""
 
     limit: int
     period: float
-    sent: deque[float]
+    sent: deque[Send]
 
     @classmethod
     def of(cls, rate: float, period: float) -> _Window:
@@ -178,7 +197,7 @@ class _Window:
         return self.period / self.limit if self.period <= _PACED else 0.0
 
     def opens(self, guard: float) -> float:
-        return self.sent[0] + self.period * (1 + guard) if len(self.sent) == self.limit else float("-inf")
+        return self.sent[0].at + self.period * (1 + guard) if len(self.sent) == self.limit else float("-inf")
 
 
 @dataclass(slots=True)

@@ -400,7 +400,7 @@ def test_a_throttler_of_ones_own(server: RunningServer, store: Store) -> None:
     throttler = PacedThrottler(50)
     working._settings = replace(working._settings, throttlers={"echo": throttler})
     asyncio.run(working.run())
-    assert len(throttler._task_logs) == 7
+    assert len(throttler._sends) == 7
 
 
 def test_many_probes_take_time_in_proportion(store: Store) -> None:
