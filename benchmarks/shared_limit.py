@@ -30,33 +30,38 @@ LIMIT = 200
 NAME = "benchmark requests/s"
 GOAL = 0.95
 
-#: Sends argv[3] requests as the dispatcher does (a few wait at the limiter, the others are not there yet).
+#: Sends argv[3] requests as the dispatcher does: through our transport, told when each one left, and only a few wait at the
+#: limiter while the others are not there yet.
 CLIENT = """
-import asyncio, json, math, sys
-import httpx
+import asyncio, gc, json, math, sys
+from adapters import HttpRequest, HttpTransport, Limits
 from probe.engine.shared import SharedThrottler
 from storage import Reservations, Store
 
 async def main(storage, url, count, limit, name):
     gate = asyncio.Semaphore(2 + math.ceil(limit * 0.02))
-    connections = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    transport = HttpTransport("benchmark", limits=Limits(timeout=30))
+    headers = (("content-type", "application/json"),)
+    def request(number):
+        body = json.dumps({"inputs": [f"text {number}"]}).encode()
+        return HttpRequest("POST", url + "/v1/echo-length/value?label=long", headers, body)
     with Store.open(storage) as store:
         throttler = SharedThrottler(Reservations(store), name, limit)
-        async with httpx.AsyncClient(trust_env=False, limits=connections, timeout=30) as client:
-            async def send(number):
-                async with gate:
-                    await throttler.acquire()
-                answer = await client.post(url + "/v1/echo-length/value", json={"inputs": [f"text {number}"]},
-                                           params={"label": "long"})
-                if answer.status_code == 429:
-                    throttler.hold(float(answer.headers["retry-after"]))
-                else:
-                    answer.raise_for_status()
-            await asyncio.gather(*(client.get(url + "/models") for _ in range(8)))
-            print("ready", flush=True)
-            await asyncio.to_thread(sys.stdin.readline)
-            await asyncio.gather(*(send(number) for number in range(count)))
+        async def send(number):
+            async with gate:
+                await throttler.acquire()
+            answer = await transport.send(request(number))
+            if answer.status == 429:
+                throttler.hold(float(answer.header("retry-after")))
+            elif answer.status != 200:
+                raise RuntimeError(f"{answer.status}: {answer.body!r}")
+        await transport.warm(request(0), 8)
+        gc.freeze()
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.readline)
+        await asyncio.gather(*(send(number) for number in range(count)))
         await throttler.aclose()
+        await transport.aclose()
     print(json.dumps({"missed": throttler.missed}), flush=True)
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]))
@@ -210,7 +215,7 @@ def main() -> int:
     with databases() as found, running_server(strict) as server:
         lines = [line for kind, storage in found.items() for line in _lines(kind, storage, server, quick=chosen.quick)]
     title = f"Shared limit: {LIMIT} requests in any second, share of the limit by the server's arrivals"
-    return finish(title, lines, json_file=chosen.json, packages=("sqlalchemy", "psycopg", "httpx"))
+    return finish(title, lines, json_file=chosen.json, packages=("sqlalchemy", "psycopg", "aiohttp"))
 
 
 if __name__ == "__main__":
