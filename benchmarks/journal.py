@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import UTC, datetime
+from functools import partial
 
 from benchmarks.common import Line, finish, options
 from benchmarks.shared_limit import databases
@@ -48,7 +49,7 @@ def paced(journal: Journal, count: int) -> list[float]:
                 time.sleep(wait)
             began = time.perf_counter()
             written = journal.record([answered], [body]) if part else journal.intend([intended])
-            written.add_done_callback(lambda done, began=began: noted(began, done))
+            written.add_done_callback(partial(noted, began))
             pending.append(written)
     for each in pending:
         each.result()

@@ -22,10 +22,12 @@ from probe.clock import Clock
 
 _GUARD = 0.01  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
-_BUSY_MOST = 0.035  #: most that our own lateness adds to it
+_BUSY = 0.02  #: windows of our own lateness that are only that: what a busy event loop has
+_BUSY_MOST = 0.035  #: most that lateness beyond them adds to the guard
 _PACED = 60.0  #: seconds; limits per hour or day are not spread over it
 _SAME_WINDOW = 1.5  #: seconds by which two announced ends of one window may differ: many servers give whole seconds
 FAR = 600.0  #: seconds
+_FORGET = 0.001  #: how much of a difference from the quickest answer each slower one takes back
 _CALM = 4  #: windows without a hold after which about two thirds of an extra guard are gone
 
 
@@ -61,6 +63,7 @@ class PacedThrottler(Throttler):
         self._next_slot = float("-inf")
         self._behind = 0.0  # seconds that may be made up
         self._lateness = 0.0  # seconds; the longest of late, slowly forgotten
+        self._quickest = math.inf  # seconds from sending to the answer, slowly forgotten
         self._held_until = float("-inf")
         self._sends: deque[Send] = deque(maxlen=count)
         self._windows = [_Window.of(*limit) for limit in more]
@@ -68,8 +71,8 @@ class PacedThrottler(Throttler):
 
     @property
     def margin(self) -> float:
-        """Share of the window kept free now: the guard, or our own lateness of about the last window if that is more."""
-        return max(self.guard, min(self._lateness / float(self.period), _BUSY_MOST))
+        """Share of the window kept free now: the guard, and more if we were woken up very late within about a window."""
+        return self.guard + min(max(0.0, self._lateness / float(self.period) - _BUSY), _BUSY_MOST)
 
     @property
     def last(self) -> Send | None:
@@ -133,8 +136,16 @@ class PacedThrottler(Throttler):
             self._behind = min(self._clock.monotonic() - send.at, self.period / 2)
 
     def left(self, send: Send, ago: float) -> None:
-        """``send`` left ``ago`` seconds before now, a little after it was let through: its window begins then."""
-        send.at = max(send.at, self._clock.monotonic() - ago)
+        """``send`` left ``ago`` seconds before now, when its answer is here: its window begins then, or later.
+
+        It may have been as late in arriving as it was answered later than others. What of that goes beyond half the guard is
+        reckoned with, but no more than the guard is long: most of it may be the server's own time.
+        """
+        slower = ago - self._quickest
+        self._quickest = ago if slower < 0 else self._quickest + _FORGET * slower
+        guard = self.guard * self.period
+        late = min(max(slower - guard / 2, 0.0), guard)
+        send.at = max(send.at, self._clock.monotonic() - ago + late)
 
     def announce(self, said: Sequence[Announcement], *, in_flight: int) -> None:
         """What an answer's headers say of the limits on requests: a lower limit holds at once, and so does the number of
