@@ -117,6 +117,17 @@ class Purse:
         ).execution_options(preserve_rowcount=True)  # SQLAlchemy does not ask the driver for an INSERT's otherwise
         return self._database.write(lambda connection: connection.execute(upsert).rowcount == 1, single=True)
 
+    def open(self, name: str, *, requests: int, micro: int) -> None:
+        """Begin the budget ``name``, or raise what was spent of it, so that at least so much counts as spent."""
+        _check(requests, micro)
+        statement = self._database.insert(budget).values(name=name, requests=requests, micro=micro)
+        most = {
+            kind: sa.case((budget.c[kind] > statement.excluded[kind], budget.c[kind]), else_=statement.excluded[kind])
+            for kind in ("requests", "micro")
+        }
+        upsert = statement.on_conflict_do_update(index_elements=["name"], set_=most)
+        self._database.write(lambda connection: connection.execute(upsert), single=True)
+
     def give_back(self, name: str, *, requests: int, micro: int) -> None:
         """Undo a :meth:`take` or a part of it. Raises :class:`Unstorable` for more than was spent."""
         _check(requests, micro)

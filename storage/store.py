@@ -103,6 +103,14 @@ class Store:
         """One stored body by SHA-256, ``None`` if it was pruned or never stored. Raises :class:`Damaged`."""
         return self.bodies([sha]).get(sha)
 
+    def spent(self, run_id: str) -> tuple[int, int]:
+        """Requests that the evaluations of a run took, and what they cost in micro-units, as far as the ledger knows."""
+        first = sa.func.sum(sa.case((evaluation.c.item == 0, evaluation.c.attempts), else_=0))
+        question = sa.select(first, sa.func.sum(evaluation.c.cost_micro)).where(evaluation.c.run_id == run_id)
+        with self.database.reading() as connection:
+            requests, micro = connection.execute(question).one()
+        return int(requests or 0), int(micro or 0)
+
     # --- results, written ---
 
     def start_run(self, value: Run) -> None:

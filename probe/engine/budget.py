@@ -81,6 +81,14 @@ class Budget:
                     "use one currency, or write the budget as 500req"
                 )
 
+    @property
+    def is_limit(self) -> bool:
+        """Whether it can stop anything."""
+        return self.requests is not None or self.micro is not None
+
+    async def secure(self, micro: int) -> None:
+        """See that the next :meth:`take` can be decided without waiting. Nothing to do: all of this budget is ours."""
+
     def take(self, micro: int) -> None:
         """Book one request that costs ``micro``.
 

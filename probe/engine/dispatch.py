@@ -306,6 +306,7 @@ class Dispatcher:
         """Book the attempt and go through the gate. Raises :class:`Halted` with everything undone if the endpoint stops."""
         await self._gate.acquire()
         try:
+            await self._budget.secure(shipment.price)
             self._book(shipment)
         except BaseException:
             self._gate.release()

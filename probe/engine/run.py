@@ -27,13 +27,14 @@ from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFini
 from probe.engine.explained import probe_record
 from probe.engine.journal import AsyncJournal
 from probe.engine.outcome import Stop
+from probe.engine.purse import SharedBudget
 from probe.engine.retry import RetryPolicy
 from probe.engine.schedule import Need, Round, collect
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import ProbeState, ProbeTask, Remote, check_readings
-from storage import Journal, Store, records
+from storage import Journal, Purse, Store, records
 
 OpenTransport = Callable[[Adapter], Transport]
 
@@ -132,6 +133,7 @@ class Runner:
             for transport in transports.values():
                 stack.push_async_callback(transport.aclose)
             await asyncio.to_thread(self._store_subjects, new=earlier is None)
+            self._budget = await self._shared_budget(stack)
             journal = Journal(self._store)
             stack.push_async_callback(asyncio.to_thread, journal.close)
             self._open(remotes, transports, AsyncJournal(journal), stack)
@@ -184,6 +186,18 @@ class Runner:
         for item in {task.item.id: task.item for task in self._tasks}.values():
             self._store.put_instance(records.Instance(item.id, item.kind, item.name, item.content()))
 
+    async def _shared_budget(self, stack: AsyncExitStack) -> Budget:
+        """The run's budget, of which every process that works on this run spends, now or before."""
+        budget = self._settings.budget
+        if not budget.is_limit:
+            return budget
+        purse, name = Purse(self._store), f"run {self._run.id}"
+        requests, micro = await asyncio.to_thread(self._store.spent, self._run.id)
+        await asyncio.to_thread(purse.open, name, requests=requests, micro=micro)
+        shared = SharedBudget(budget, purse, name)
+        stack.push_async_callback(shared.aclose)
+        return shared
+
     def _throttler(self, adapter: Adapter, stack: AsyncExitStack) -> Throttler | None:
         """What the settings or a limit shared through the database ask for; ``None``: the dispatcher makes its own."""
         chosen = self._settings.throttlers.get(adapter.name)
@@ -209,7 +223,7 @@ class Runner:
                 endpoint_id=endpoint_id,
                 run_id=self._run.id,
                 journal=journal,
-                budget=self._settings.budget,
+                budget=self._budget,
                 throttler=self._throttler(remote.adapter, stack),
                 policy=self._settings.policy,
                 clock=self._clock,

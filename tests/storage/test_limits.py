@@ -270,3 +270,12 @@ def test_failures_of_the_database_are_worded(storage_url: str) -> None:
             Reservations(store).lease("vendor-a", count=1, gap=1)
     with Store.open(storage_url) as store, store.database.reading() as connection:
         assert connection.execute(sa.select(limiter)).all() == connection.execute(sa.select(budget)).all() == []
+
+
+def test_a_budget_begins_with_what_was_spent_and_never_falls(purse: Purse) -> None:
+    purse.open("run", requests=3, micro=50)
+    assert purse.spent("run") == Spent(3, 50)
+    assert purse.take("run", requests=1, micro=10, most_requests=4, most_micro=None)
+    purse.open("run", requests=2, micro=90)
+    assert purse.spent("run") == Spent(4, 90)
+    assert not purse.take("run", requests=1, micro=0, most_requests=4, most_micro=None)
