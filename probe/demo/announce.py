@@ -2,12 +2,13 @@
 
     ietf        RateLimit-Policy, RateLimit                              draft-ietf-httpapi-ratelimit-headers-08 and later
     ietf-draft  RateLimit-Limit, -Remaining, -Reset, RateLimit-Policy    the same draft until -06
-    openai      x-ratelimit-{limit,remaining,reset}-requests             reset as a duration: 12ms, 1.5s, 6m0s
-    anthropic   anthropic-ratelimit-requests-{limit,remaining,reset}     reset as an RFC 3339 time
+    openai      x-ratelimit-{limit,remaining,reset}-{requests,tokens}    reset as a duration: 12ms, 1.5s, 6m0s
+    anthropic   anthropic-ratelimit-{requests,tokens}-{limit,remaining,reset}    reset as an RFC 3339 time
     github      x-ratelimit-{limit,remaining,used,reset,resource}        reset in Unix seconds
 
 All of them tell the truth as it is when a request arrives, that request included, rounded to the safe side where a family
-has only whole seconds. A family that has room for one limit tells about the one that lets the fewest requests through.
+has only whole seconds. A family that has room for one limit of a kind tells about the one that lets the fewest requests
+(or tokens) through; ``ietf-draft`` and ``github`` tell about requests only.
 """
 
 from __future__ import annotations
@@ -23,30 +24,38 @@ def headers(family: Family, limiters: Sequence[Limiter], *, wall: float) -> dict
     """Headers of every answer to the request that ``limiters`` were asked about last; ``wall``: Unix time now."""
     if family == "none" or not limiters:
         return {}
-    standings = [limiter.standing() for limiter in limiters]
-    rates = [limiter.rate for limiter in limiters]
     if family == "ietf":
+        standings = [limiter.standing() for limiter in limiters]
         return {
             "ratelimit-policy": ", ".join(
-                f'"{_name(k)}";q={rate.limit}{_window(rate)}' for k, rate in enumerate(rates)
+                f'"{_name(k, limiter.rate)}";q={limiter.rate.limit}{_window(limiter.rate)}'
+                for k, limiter in enumerate(limiters)
             ),
             "ratelimit": ", ".join(
-                f'"{_name(k)}";r={each.remaining};t={math.ceil(each.more_in)}' for k, each in enumerate(standings)
+                f'"{_name(k, limiter.rate)}";r={each.remaining};t={math.ceil(each.more_in)}'
+                for k, (limiter, each) in enumerate(zip(limiters, standings, strict=True))
             ),
         }
-    tightest = min(standings, key=lambda each: (each.remaining, -each.more_in))
-    return _of_one(family, tightest, rates, wall)
+    told: dict[str, str] = {}
+    for unit in ("requests", "tokens") if family in {"openai", "anthropic"} else ("requests",):
+        counting = [limiter for limiter in limiters if limiter.rate.unit == unit]
+        if counting:
+            tightest = min(
+                (limiter.standing() for limiter in counting), key=lambda each: (each.remaining, -each.more_in)
+            )
+            told |= _of_one(family, unit, tightest, [limiter.rate for limiter in counting], wall)
+    return told
 
 
-def _of_one(family: Family, tightest: Standing, rates: Sequence[RateLimit], wall: float) -> dict[str, str]:
+def _of_one(family: Family, unit: str, tightest: Standing, rates: Sequence[RateLimit], wall: float) -> dict[str, str]:
     limit, remaining = str(tightest.limit), str(tightest.remaining)
     full_at = math.ceil(wall + tightest.full_in)
     match family:
         case "openai":
-            names = "x-ratelimit-{}-requests"
+            names = f"x-ratelimit-{{}}-{unit}"
             reset = duration(tightest.full_in)
         case "anthropic":
-            names = "anthropic-ratelimit-requests-{}"
+            names = f"anthropic-ratelimit-{unit}-{{}}"
             reset = datetime.fromtimestamp(full_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case "github":
             names = "x-ratelimit-{}"
@@ -76,8 +85,8 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{text}" if minutes else text
 
 
-def _name(index: int) -> str:
-    return f"limit-{index + 1}"
+def _name(index: int, rate: RateLimit) -> str:
+    return f"tokens-{index + 1}" if rate.unit == "tokens" else f"limit-{index + 1}"
 
 
 def _window(rate: RateLimit) -> str:

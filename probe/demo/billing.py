@@ -19,6 +19,7 @@ class Visit:
     at: float  #: arrival
     model: str = ""
     items: int = 0
+    tokens: int = 0  #: counted against limits on tokens; 0 where there are none
     digest: bytes = b""  #: of the request's items (``routes.request_digest``), empty if they could not be read
     status: int | None = None
     fault: FaultKind | None = None
@@ -30,6 +31,7 @@ class Visit:
             "at": self.at,
             "model": self.model,
             "items": self.items,
+            "tokens": self.tokens,
             "digest": self.digest.hex(),
             "status": self.status,
             "fault": self.fault,

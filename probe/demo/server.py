@@ -45,7 +45,7 @@ from probe.demo.routes import (
     request_digest,
 )
 from probe.demo.simple import EchoLength, Sum
-from probe.demo.strict import FaultKind, Strict, retry_headers
+from probe.demo.strict import FaultKind, Strict, retry_headers, tokens_of
 from probe.demo.wire import (
     GATEWAY_PAGE,
     IdleConnections,
@@ -88,6 +88,7 @@ class DemoServer:
         self._clock = clock
         self._wall = wall
         self._billing = Billing()
+        self._latest = float("-inf")  # arrival that the limits were asked about
         self._idle = IdleConnections()
         self._renewed = asyncio.Event()
         self._use(strict or Strict())
@@ -97,6 +98,7 @@ class DemoServer:
         self._since = self._clock()
         self._renewed.set()
         self._limiters = [rate.limiter() for rate in strict.rate]
+        self._counts_tokens = any(rate.unit == "tokens" for rate in strict.rate)
         self._attempts: Counter[bytes] = Counter()
 
     def app(self) -> web.Application:
@@ -214,7 +216,8 @@ class DemoServer:
         strict = self._strict
         authorise(request, strict.api_key)
         self._weather(visit, billing)
-        self._admit(visit)
+        usage = tokens_of(await request.read()) if self._counts_tokens else {}
+        self._admit(visit, usage)
         route = request.match_info["route"]
         if request.method != "POST" or route not in ROUTES:
             raise Refused(404 if route not in ROUTES else 405, f"POST to /v1/{{model}}/{{{' | '.join(ROUTES)}}}")
@@ -246,7 +249,10 @@ class DemoServer:
             billing.fault(visit, "nan")
         if strict.faults.fewer_rows and route in JSON_ROUTES:
             billing.fault(visit, "fewer_rows")
-        response = as_json(render(route, answer, strict), headers=dict(visit.announced))
+        rendered = render(route, answer, strict)
+        if usage and route in JSON_ROUTES:
+            rendered["usage"] = usage
+        response = as_json(rendered, headers=dict(visit.announced))
         if fault is not None:
             billing.fault(visit, fault)
         await self._pause_until(ready_at + (strict.faults.hang.seconds if fault == "hang" else 0.0))
@@ -262,15 +268,18 @@ class DemoServer:
             self._tell(visit)
             raise Refused(storm.status, "overloaded", retry_headers(storm.retry_after, left, wall=self._wall()))
 
-    def _admit(self, visit: Visit) -> None:
-        waits = [(limiter.wait(visit.at), limiter) for limiter in self._limiters]
+    def _admit(self, visit: Visit, usage: Mapping[str, int]) -> None:
+        visit.tokens = usage.get("total_tokens", 0)
+        self._latest = at = max(self._latest, visit.at)  # reading a body may have taken longer than the next one's
+        units = {"requests": 1, "tokens": visit.tokens}
+        waits = [(limiter.wait(at, units[limiter.rate.unit]), limiter) for limiter in self._limiters]
         wait, strictest = max(waits, key=lambda pair: pair[0], default=(0.0, None))
         for limiter in self._limiters:
             limiter.take(admitted=wait == 0.0)
         self._tell(visit)
         if wait and strictest is not None:
             rate = strictest.rate
-            message = f"rate limit: {rate.limit} requests in {rate.window:g} s"
+            message = f"rate limit: {rate.limit} {rate.unit} in {rate.window:g} s"
             raise Refused(429, message, retry_headers(rate.retry_after, wait, wall=self._wall()))
 
     def _tell(self, visit: Visit) -> None:

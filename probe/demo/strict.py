@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import deque
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -45,6 +46,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 #: ``none``, or always this number of seconds.
 RetryAfter = Literal["whole", "exact", "milliseconds", "date", "none"] | NonNegativeFloat
 
+_WORD = re.compile(rb"\w+")
+
 
 def _as_tuple(value: object) -> object:
     """One setting where a list is allowed."""
@@ -61,10 +64,12 @@ class RateLimit(_Settings):
     """At most ``limit`` requests per ``window`` seconds, judged by the server's clock at arrival; more get a 429.
 
     ``sliding``: never more than ``limit`` admitted in any window. ``bucket``: ``burst`` tokens (``limit`` if not given)
-    that refill at ``limit / window`` per second.
+    that refill at ``limit / window`` per second. With ``unit: tokens`` a request counts as many as :func:`tokens_of` its
+    body, and answers report them as ``usage``.
     """
 
     limit: PositiveInt
+    unit: Literal["requests", "tokens"] = "requests"
     window: PositiveFloat = 1.0
     kind: Literal["sliding", "bucket"] = "sliding"
     burst: PositiveInt | None = None
@@ -97,7 +102,7 @@ def retry_headers(form: RetryAfter, wait: float, *, wall: float) -> dict[str, st
 class Standing:
     """How a limit stands: what :mod:`probe.demo.announce` tells the client. Times are in seconds from now."""
 
-    limit: int  #: requests that an unused limit lets through at once
+    limit: int  #: requests (or tokens) that an unused limit lets through at once
     remaining: int  #: … and that it would let through now
     more_in: float  #: until ``remaining`` grows; 0 if it is full
     full_in: float  #: until ``remaining`` is ``limit`` again if nothing more is sent
@@ -108,8 +113,9 @@ class Limiter(Protocol):
 
     rate: RateLimit
 
-    def wait(self, now: float) -> float:
-        """Seconds until a request would be admitted; 0 if it is admitted now. Takes nothing."""
+    def wait(self, now: float, units: int = 1) -> float:
+        """Seconds until a request of so many ``units`` would be admitted; 0 if it is admitted now. Takes nothing. One that
+        is larger than the whole limit counts as large as that."""
 
     def take(self, *, admitted: bool) -> None:
         """Count the request that :meth:`wait` was asked about last."""
@@ -119,24 +125,26 @@ class Limiter(Protocol):
 
 
 class SlidingWindow:
-    """At most ``limit`` requests in every window ``(now − window, now]``."""
+    """At most ``limit`` requests or tokens in every window ``(now − window, now]``."""
 
     def __init__(self, rate: RateLimit) -> None:
         self.rate = rate
-        self._times: deque[float] = deque()
+        self._times: deque[float] = deque()  # one for every unit
         self._now = 0.0
+        self._units = 1
 
-    def wait(self, now: float) -> float:
-        self._now = now
+    def wait(self, now: float, units: int = 1) -> float:
+        self._now, self._units = now, min(units, self.rate.limit)
         while self._times and self._times[0] + self.rate.window <= now:
             self._times.popleft()
-        if len(self._times) < self.rate.limit:
+        room = self.rate.limit - self._units
+        if len(self._times) <= room:
             return 0.0
-        return self._times[-self.rate.limit] + self.rate.window - now
+        return self._times[-room - 1] + self.rate.window - now
 
     def take(self, *, admitted: bool) -> None:
         if admitted or self.rate.count_refused:
-            self._times.append(self._now)
+            self._times.extend([self._now] * self._units)
 
     def standing(self) -> Standing:
         limit, times = self.rate.limit, self._times
@@ -148,7 +156,7 @@ class SlidingWindow:
 
 
 class TokenBucket:
-    """``burst`` tokens, refilled at ``limit / window`` per second; every admitted request takes one."""
+    """``burst`` tokens, refilled at ``limit / window`` per second; every admitted request takes one for each unit."""
 
     def __init__(self, rate: RateLimit) -> None:
         self.rate = rate
@@ -156,17 +164,20 @@ class TokenBucket:
         self._tokens = self._capacity
         self._per_second = rate.limit / rate.window
         self._then: float | None = None
+        self._units = 1.0
 
-    def wait(self, now: float) -> float:
+    def wait(self, now: float, units: int = 1) -> float:
+        self._units = min(float(units), self._capacity)
         if self._then is not None:
             self._tokens = min(self._capacity, self._tokens + (now - self._then) * self._per_second)
         self._then = now
         # a token that is missing by rounding alone is there
-        return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._per_second
+        missing = self._units - self._tokens
+        return 0.0 if missing <= 1e-9 else missing / self._per_second
 
     def take(self, *, admitted: bool) -> None:
         if admitted:
-            self._tokens -= 1
+            self._tokens -= self._units
 
     def standing(self) -> Standing:
         whole = max(0, math.floor(self._tokens + 1e-9))
@@ -303,6 +314,13 @@ class Strict(_Settings):
     max_batch: PositiveInt | None = None
     max_batch_status: Literal[400, 413] = 413
     drop_label: str | None = None  #: this label is missing from every answer
+
+
+def tokens_of(body: bytes) -> dict[str, int]:
+    """What a language model's answer would report as ``usage``: a token for every run of letters and digits in the request's
+    body, and one for the answer."""
+    prompt = len(_WORD.findall(body))
+    return {"prompt_tokens": prompt, "completion_tokens": 1, "total_tokens": prompt + 1}
 
 
 def uniform(purpose: str, seed: int, digest: bytes, attempt: int) -> float:

@@ -47,6 +47,29 @@ def admit(limiter: Limiter, now: float) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["sliding", "bucket"])
+def test_tokens_count_as_many_as_a_request_has(kind: str) -> None:
+    limiter = RateLimit.model_validate({"limit": 10, "window": 2.0, "kind": kind, "unit": "tokens"}).limiter()
+    assert limiter.wait(1000.0, 6) == 0
+    limiter.take(admitted=True)
+    assert limiter.wait(1000.0, 4) == 0, "what was asked and not taken does not count"
+    assert limiter.wait(1000.0, 5) == pytest.approx({"sliding": 2.0, "bucket": 0.2}[kind])
+    assert limiter.standing().remaining == 4
+    assert limiter.wait(1010.0, 25) == 0, "one that is larger than the limit waits for the whole of it"
+    limiter.take(admitted=True)
+    assert limiter.standing().remaining == 0
+
+
+def test_answers_report_the_tokens_they_were_judged_by(server: RunningServer, client: httpx.Client) -> None:
+    server.set_strict({"rate": {"limit": 12, "window": 60, "unit": "tokens"}, "announce": "openai"})
+    answer = ask(client, "one two three")
+    assert answer.json()["usage"] == {"prompt_tokens": 4, "completion_tokens": 1, "total_tokens": 5}
+    assert answer.headers["x-ratelimit-remaining-tokens"] == "7"
+    assert ask(client, "four five six seven eight nine ten").status_code == 429
+    assert ask(client, "four five").status_code == 200
+    assert [arrival["tokens"] for arrival in server.arrivals()] == [5, 9, 4]
+
+
+@pytest.mark.parametrize("kind", ["sliding", "bucket"])
 def test_waiting_as_long_as_told_is_enough_and_less_is_not(kind: str) -> None:
     limiter = RateLimit.model_validate({"limit": 3, "window": 2.0, "kind": kind}).limiter()
     now = 1000.0
