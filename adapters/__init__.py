@@ -15,6 +15,7 @@ from adapters.base import (
     Scalar,
     Secrets,
     Transport,
+    Usage,
     Verdict,
 )
 from adapters.callable import CallableAdapter
@@ -64,6 +65,7 @@ __all__ = [
     "SpecError",
     "Transport",
     "TransportError",
+    "Usage",
     "Verdict",
     "announced",
     "endpoint_from_config",

@@ -34,6 +34,7 @@ class Limits:
     rate: float | None = None  #: requests allowed per ``period``
     period: float = 1.0  #: seconds
     more: tuple[tuple[float, float], ...] = ()  #: further limits that hold at once: (requests, seconds)
+    tokens: tuple[tuple[float, float], ...] = ()  #: limits on tokens, input and output together: (tokens, seconds)
     shared: str | None = None  #: name under which all processes that use the same database share ``rate``
     concurrency: int | None = None  #: requests in flight
     timeout: float = 60.0  #: seconds for one request, connect and read together
@@ -51,6 +52,19 @@ class Price:
     def of(self, items: int) -> int:
         """Price of one request with ``items`` inputs, in micro-units."""
         return self.request_micro + self.item_micro * items
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request and its answer, as language models count and bill them."""
+
+    input: int = 0
+    output: int = 0
+
+    @property
+    def total(self) -> int:
+        """What limits on tokens count."""
+        return self.input + self.output
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +176,12 @@ class Adapter(Protocol):
 
     def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
         """What ``outcome`` means."""
+
+    def estimate(self, request: Request) -> Usage:
+        """The tokens that ``request`` will probably come to; zero where nothing is counted in tokens."""
+
+    def usage(self, response: HttpResponse) -> Usage | None:
+        """The tokens that ``response`` reports; ``None`` if it does not."""
 
 
 @runtime_checkable

@@ -29,6 +29,7 @@ from adapters.base import (
     Price,
     Request,
     Secrets,
+    Usage,
     Verdict,
 )
 from adapters.errors import AdapterError, MaybeBilled, NotSent, ResponseError, SpecError
@@ -100,6 +101,14 @@ class CallableAdapter:
         if isinstance(outcome, NotSent | MaybeBilled):
             return Verdict("retry", str(outcome), maybe_billed=isinstance(outcome, MaybeBilled))
         return Verdict("broken" if isinstance(outcome, ResponseError) else "reject", str(outcome))
+
+    def estimate(self, request: Request) -> Usage:  # noqa: ARG002 - the protocol's
+        """Nothing: a function counts no tokens."""
+        return Usage()
+
+    def usage(self, response: HttpResponse) -> Usage | None:  # noqa: ARG002 - the protocol's
+        """``None``: a function counts no tokens."""
+        return None
 
     def encode(self, result: Any, n: int) -> bytes:
         """What ``function`` returned for ``n`` inputs, as a JSON list of {label: score}. Raises ``ValueError``."""

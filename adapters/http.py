@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.auth import full_url, secret_names
-from adapters.base import HttpRequest, HttpResponse, Instance, ItemError, Prediction, Verdict
+from adapters.base import HttpRequest, HttpResponse, Instance, ItemError, Prediction, Request, Usage, Verdict
 from adapters.classify import Classifier
 from adapters.errors import AdapterError, SpecError
 from adapters.multipart import Multipart
@@ -18,6 +18,7 @@ from adapters.ratelimit import Announcement, Now, announced
 from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.spec import EndpointSpec
 from adapters.template import Binary, Template, as_body, dump_json
+from adapters.usage import TokenCounter
 
 
 class HttpAdapter:
@@ -47,6 +48,7 @@ class HttpAdapter:
             items=spec.rows,
             space=LabelSpace(spec.labels, spec.missing, spec.below),
         )
+        self._tokens = TokenCounter(name, spec.usage, spec.json_body)
         host = urlsplit(spec.url).netloc
         self._classifier = Classifier(name, host, retry=spec.retry, error=spec.error, now=now)
 
@@ -68,6 +70,12 @@ class HttpAdapter:
 
     def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
         return self._classifier.classify(outcome)
+
+    def estimate(self, request: Request) -> Usage:
+        return self._tokens.estimate(request)
+
+    def usage(self, response: HttpResponse) -> Usage | None:
+        return self._tokens.reported(response)
 
     def announced(self, response: HttpResponse, *, now: datetime | None = None) -> tuple[Announcement, ...]:
         """The limits that ``response`` announces in its headers; ``now`` (aware, default this adapter's clock) is what dates

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import ROUND_CEILING, Decimal
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from adapters.base import Limits, Price
 from adapters.checks import (
@@ -186,11 +186,17 @@ class Rate(Strict):
         return data
 
 
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
 class LimitsSpec(Strict):
     """What the endpoint allows."""
 
     rate: Rate | None = None
     also: Annotated[tuple[Rate, ...], Field(max_length=8)] = ()
+    #: one or several, in tokens per period
+    tokens: Annotated[tuple[Rate, ...], BeforeValidator(_as_list), Field(max_length=8)] = ()
     shared: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
     concurrency: Annotated[int, Field(ge=1)] | None = None
     timeout: Annotated[float, Field(gt=0, le=86400)] = 60.0
@@ -202,6 +208,8 @@ class LimitsSpec(Strict):
             raise fault("also: write the first limit as rate, and the others here")
         if self.shared and (self.rate is None or self.also):
             raise fault("shared needs one rate: what all who share the limit may send together")
+        if self.shared and self.tokens:
+            raise fault("shared is about requests; tokens would be counted by every process for itself")
         return self
 
     def limits(self) -> Limits:
@@ -211,6 +219,7 @@ class LimitsSpec(Strict):
             rate=rates[0][0] if rates else None,
             period=rates[0][1] if rates else 1.0,
             more=tuple(rates[1:]),
+            tokens=tuple((rate.requests, rate.period) for rate in self.tokens),
             shared=self.shared,
             concurrency=self.concurrency,
             timeout=self.timeout,
@@ -230,6 +239,22 @@ class PriceSpec(Strict):
 
     def price(self) -> Price:
         return Price(request_micro=_micro(self.request), item_micro=_micro(self.item), currency=self.currency)
+
+
+class UsageSpec(Strict):
+    """Where an answer says how many tokens it took; both parts are added up."""
+
+    input: JmesPath | None = None
+    output: JmesPath | None = None
+    output_tokens: Annotated[int, Field(ge=0, le=10_000_000)] | None = (
+        None  #: to reckon with before the answer is there
+    )
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> UsageSpec:
+        if self.input is None and self.output is None:
+            raise fault("say where the answer reports its tokens: {input: usage.prompt_tokens, output: …}")
+        return self
 
 
 class Batch(Strict):
@@ -299,6 +324,7 @@ class EndpointSpec(Common):
     query: Mapping[PlainText, ReferenceText] = {}
     headers: Mapping[str, ReferenceText] = {}
     auth: Auth = Auth()
+    usage: UsageSpec | None = None
     idempotency: PlainText | None = None  #: name of the header that makes a repeat free, where the API honours one
     json_body: Any = Field(default=None, alias="json")
     multipart: Mapping[PlainText, Any] | None = None

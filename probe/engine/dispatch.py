@@ -21,6 +21,7 @@ from asyncio_throttle.throttler import Throttler
 from adapters import (
     Adapter,
     AdapterError,
+    Announcement,
     HttpResponse,
     ItemError,
     NotSent,
@@ -29,6 +30,7 @@ from adapters import (
     ResponseError,
     Transport,
     TransportError,
+    Usage,
     Verdict,
     announced,
 )
@@ -41,6 +43,7 @@ from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shared import SharedThrottler
 from probe.engine.shipment import Answer, Job, Reply, Shipment
 from probe.engine.throttle import LimitFar, PacedThrottler, Send, Unlimited
+from probe.engine.tokens import TokenLimiter
 from probe.errors import BudgetReached
 from storage.records import Entry
 
@@ -120,6 +123,7 @@ class Dispatcher:
             self._throttler = PacedThrottler(limits.rate, limits.period, more=limits.more, clock=self._clock)
         else:
             self._throttler = Unlimited(clock=self._clock)
+        self._tokens = TokenLimiter(limits.tokens, clock=self._clock)
         self._in_flight = asyncio.Semaphore(in_flight(limits.rate, limits.period, limits.concurrency))
         # Between intent and sending there is one request at the limiter and, at high rates, a few more being journalled.
         self._gate = asyncio.Semaphore(2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS))
@@ -206,6 +210,7 @@ class Dispatcher:
         except AdapterError as error:
             await self._give_up(shipment, error, on_answer)
             return
+        shipment.estimate = self.adapter.estimate(request)
         try:
             response, results = await self._attempts(shipment, request)
         except Halted:
@@ -267,10 +272,12 @@ class Dispatcher:
         finally:
             self._under_way -= 1
         response = outcome if isinstance(outcome, HttpResponse) else None
-        if response is not None:
-            self._heed(response, send)
+        said = self._heed(shipment, response, send) if response is not None else ()
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
+        reported = self.adapter.usage(response) if response is not None and verdict.kind == "ok" else None
+        self._settle(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
+        self._tokens.announce(said)
         self._account(shipment, verdict, sent=not isinstance(outcome, NotSent))
         if verdict.kind == "ok" and response is not None:
             try:
@@ -289,16 +296,20 @@ class Dispatcher:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
 
-    def _heed(self, response: HttpResponse, send: Send | None) -> None:
+    def _heed(self, shipment: Shipment, response: HttpResponse, send: Send | None) -> Sequence[Announcement]:
         """What an answer says beyond itself: when its request left, and which limits the server announces."""
         throttler = self._throttler
         if not self._answered and isinstance(throttler, (PacedThrottler, SharedThrottler)):
             throttler.landed(response.elapsed)
+        if shipment.grant is not None:
+            self._tokens.landed(shipment.grant, response.elapsed)
+        said = announced(response.headers, now=self._clock.now())
         if isinstance(throttler, PacedThrottler):
             if send is not None:
                 throttler.left(send, response.elapsed)
-            if said := announced(response.headers, now=self._clock.now()):
+            if said:
                 throttler.announce(said, in_flight=self._under_way)
+        return said
 
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -350,7 +361,7 @@ class Dispatcher:
         await self._journal.intend(shipment.intend(self._clock.now()))
         shipment.journalled = True
         try:
-            if await self._dropping.unless(self._turn):
+            if await self._dropping.unless(lambda: self._turn(shipment)):
                 return True
         except LimitFar as far:
             self.stop("quota", f"its limit is used up for {far.seconds:.0f} s; run the same command after that")
@@ -372,12 +383,23 @@ class Dispatcher:
         if verdict.maybe_billed:
             self._doubt(shipment)
 
+    def _settle(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
+        """Tokens that were reserved and not used are free again."""
+        grant, shipment.grant = shipment.grant, None
+        if grant is None:
+            return
+        if sent and not verdict.throttled:
+            self._tokens.settle(grant, reported)
+        else:
+            self._tokens.refund(grant)
+
     def _doubt(self, shipment: Shipment) -> None:
         self.stats.maybe_billed += 1
         shipment.doubt()
 
     def _hold(self, wait: float, reason: str) -> None:
         self.stats.throttled += 1
+        self._tokens.hold()
         hold = getattr(self._throttler, "hold", None)  # a plain asyncio-throttle Throttler has none
         if hold is not None:
             hold(wait)
@@ -424,9 +446,8 @@ class Dispatcher:
 
     # -- waiting --------------------------------------------------------------------------------------------------------
 
-    async def _turn(self) -> None:
-        async with self._throttler:
-            pass  # the slot is taken on entering; leaving does nothing
+    async def _turn(self, shipment: Shipment) -> None:
+        shipment.grant = await self._tokens.acquire(shipment.estimate, self._throttler)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past a stop."""

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction
+from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction, Usage
+from probe.engine.tokens import Grant
 from storage.records import Entry
 
+_NOTHING = Usage()
 _MOST_LABELS_STORED = 32  #: wider answers are read again from the stored body instead of being kept twice
 
 
@@ -70,6 +72,8 @@ class Shipment:
     reserved: bool = False  #: booked in the budget and let through the gate, not yet sent
     journalled: bool = False  #: the ledger says that it was about to be sent
     useless: int = 0  #: answers that were not what the endpoint's description promises
+    estimate: Usage = _NOTHING  #: tokens of one request with these jobs, before it is sent
+    grant: Grant | None = None  #: what the attempt under way took from the limits on tokens
 
     @classmethod
     def pack(cls, jobs: tuple[Job, ...], *, adapter: Adapter, endpoint_id: str, run_id: str, now: datetime) -> Shipment:

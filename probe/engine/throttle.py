@@ -24,7 +24,7 @@ _GUARD = 0.01  #: share of the window kept free against jitter between our clock
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
 _BUSY = 0.02  #: windows of our own lateness that are only that: what a busy event loop has
 _BUSY_MOST = 0.035  #: most that lateness beyond them adds to the guard
-_PACED = 60.0  #: seconds; limits per hour or day are not spread over it
+PACED = 60.0  #: seconds; limits per hour or day are not spread over it
 _SAME_WINDOW = 1.5  #: seconds by which two announced ends of one window may differ: many servers give whole seconds
 FAR = 600.0  #: seconds
 _FORGET = 0.001  #: how much of a difference from the quickest answer each slower one takes back
@@ -67,7 +67,7 @@ class PacedThrottler(Throttler):
         self._held_until = float("-inf")
         self._sends: deque[Send] = deque(maxlen=count)
         self._windows = [_Window.of(*limit) for limit in more]
-        self._allowance = _Allowance()
+        self._allowance = Allowance()
 
     @property
     def margin(self) -> float:
@@ -205,33 +205,34 @@ class _Window:
 
     @property
     def gap(self) -> float:
-        return self.period / self.limit if self.period <= _PACED else 0.0
+        return self.period / self.limit if self.period <= PACED else 0.0
 
     def opens(self, guard: float) -> float:
         return self.sent[0].at + self.period * (1 + guard) if len(self.sent) == self.limit else float("-inf")
 
 
 @dataclass(slots=True)
-class _Allowance:
-    """So many sends until the server's window ends; without a word from the server, as many as one likes."""
+class Allowance:
+    """So many requests or tokens until the server's window ends; without a word from the server, as many as one likes."""
 
     left: float = math.inf
     ends: float = float("-inf")
+    whole: float = math.inf  #: what a new window has
 
-    def restrict(self, left: int, ends: float) -> None:
+    def restrict(self, left: float, ends: float, *, whole: float | None = None) -> None:
         """Of several words about one window the strictest counts; answers may overtake each other."""
         same = abs(ends - self.ends) < _SAME_WINDOW
         self.left = min(self.left, left) if same else left
         self.ends = max(self.ends, ends) if same else ends
+        self.whole = whole or math.inf
 
-    def opens(self, now: float) -> float:
-        return self.ends if self.left <= 0 and now < self.ends else float("-inf")
+    def opens(self, now: float, units: float = 1) -> float:
+        """When there are ``units`` left; one who needs more than a whole window has waits for that."""
+        return self.ends if self.left < min(units, self.whole) and now < self.ends else float("-inf")
 
-    def take(self, now: float) -> None:
-        if now < self.ends:
-            self.left -= 1
-        else:
-            self.left = math.inf
+    def take(self, now: float, units: float = 1) -> None:
+        """Count what is sent ``now``."""
+        self.left = self.left - units if now < self.ends else math.inf
 
 
 class Unlimited(Throttler):
