@@ -57,6 +57,11 @@ class Billing:
         self._first: float | None = None
         self._last: float | None = None
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that are not over."""
+        return self._in_flight
+
     def arrive(self, now: float) -> Visit:
         """A request arrived."""
         visit = Visit(now)

@@ -216,6 +216,8 @@ class DemoServer:
         strict = self._strict
         authorise(request, strict.api_key)
         self._weather(visit, billing)
+        if strict.concurrency is not None and billing.in_flight > strict.concurrency:
+            raise Refused(429, f"more than {strict.concurrency} requests at once")
         usage = tokens_of(await request.read()) if self._counts_tokens else {}
         self._admit(visit, usage)
         route = request.match_info["route"]

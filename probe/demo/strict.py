@@ -300,6 +300,7 @@ class Strict(_Settings):
     """Everything the demo server can be told to be strict about; the default is an obliging server."""
 
     rate: Annotated[tuple[RateLimit, ...], BeforeValidator(_as_tuple)] = ()  #: one limit or a list: all must admit
+    concurrency: PositiveInt | None = None  #: more requests in flight than this get a 429 that names no time
     latency: Latency = Latency()
     faults: Faults = Faults()
     storm: Storm | None = None

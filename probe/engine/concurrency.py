@@ -1,26 +1,15 @@
-"""How many at once, how many together, and waiting for one thing but not past another."""
+"""How many together, and waiting for one thing but not past another."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_UNKNOWN_RATE_IN_FLIGHT = 16
 _LARGE = 1 << 16  #: bytes
-
-
-def in_flight(rate: float | None, period: float, concurrency: int | None) -> int:
-    """Requests under way at once: what the config says, else twice what the rate brings per second (8 … 256)."""
-    if concurrency is not None:
-        return concurrency
-    if rate is None:
-        return _UNKNOWN_RATE_IN_FLIGHT
-    return min(max(8, math.ceil(2 * rate / period)), 256)
 
 
 def batches(jobs: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -35,8 +35,9 @@ from adapters import (
     announced,
 )
 from probe.clock import Clock
+from probe.engine.adaptive import Places, cap_of, is_too_much
 from probe.engine.budget import Budget
-from probe.engine.concurrency import Flag, batches, in_flight, off_loop
+from probe.engine.concurrency import Flag, batches, off_loop
 from probe.engine.events import EndpointStopped, Listener, Retried, Throttled, silent
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
@@ -124,9 +125,12 @@ class Dispatcher:
         else:
             self._throttler = Unlimited(clock=self._clock)
         self._tokens = TokenLimiter(limits.tokens, clock=self._clock)
-        self._in_flight = asyncio.Semaphore(in_flight(limits.rate, limits.period, limits.concurrency))
         # Between intent and sending there is one request at the limiter and, at high rates, a few more being journalled.
-        self._gate = asyncio.Semaphore(2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS))
+        gate = 2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS)
+        self._gate = asyncio.Semaphore(gate)
+        self._cap = cap_of(limits, monotonic=self._clock.monotonic, spare=gate)
+        self._in_flight = Places(self._cap)  # evaluations, from rendering to the end
+        self._places = Places(self._cap)  # attempts, which end earlier and begin again
         self._line = asyncio.Lock()  # whoever came first is the first at the gate, however long rendering takes
 
     async def run(self, jobs: Iterable[Job], on_answer: OnAnswer) -> None:
@@ -262,8 +266,16 @@ class Dispatcher:
 
     async def _attempt(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
         await self._admit(shipment)
+        try:
+            return await self._exchange(shipment, request)
+        finally:
+            self._places.release()
+
+    async def _exchange(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
+        """Send, and find out what the outcome means. Raises :class:`TryAgain` or :class:`Final`."""
         send = self._throttler.last if isinstance(self._throttler, PacedThrottler) else None
         outcome: HttpResponse | AdapterError
+        began = self._clock.monotonic()
         try:
             self._under_way += 1
             outcome = await self._transport.send(request)
@@ -278,6 +290,7 @@ class Dispatcher:
         reported = self.adapter.usage(response) if response is not None and verdict.kind == "ok" else None
         self._settle(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
         self._tokens.announce(said)
+        self._adapt(verdict, outcome, began)
         self._account(shipment, verdict, sent=not isinstance(outcome, NotSent))
         if verdict.kind == "ok" and response is not None:
             try:
@@ -315,12 +328,18 @@ class Dispatcher:
 
     async def _reserve(self, shipment: Shipment) -> None:
         """Book the attempt and go through the gate. Raises :class:`Halted` with everything undone if the endpoint stops."""
-        await self._gate.acquire()
+        await self._places.acquire()
+        try:
+            await self._gate.acquire()
+        except BaseException:
+            self._places.release()
+            raise
         try:
             await self._budget.secure(shipment.price)
             self._book(shipment)
         except BaseException:
             self._gate.release()
+            self._places.release()
             raise
         shipment.reserved = True
 
@@ -339,6 +358,7 @@ class Dispatcher:
             shipment.reserved = False
             self._budget.give_back(shipment.price)
             self._gate.release()
+            self._places.release()
 
     async def _admit(self, shipment: Shipment) -> None:
         """Reserve, journal, and wait for the limiter. Raises :class:`Halted` with everything undone if the endpoint stops."""
@@ -382,6 +402,15 @@ class Dispatcher:
             self._budget.refund(shipment.price)
         if verdict.maybe_billed:
             self._doubt(shipment)
+
+    def _adapt(self, verdict: Verdict, outcome: HttpResponse | AdapterError, began: float) -> None:
+        """How many may be under way from now on."""
+        if is_too_much(verdict, outcome):
+            self._cap.refused(began)
+        elif isinstance(outcome, HttpResponse):
+            self._cap.answered(outcome.elapsed, full=self._places.full)
+            self._places.admit()
+            self._in_flight.admit()
 
     def _settle(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
         """Tokens that were reserved and not used are free again."""

@@ -46,6 +46,18 @@ def admit(limiter: Limiter, now: float) -> bool:
     return free
 
 
+def test_more_at_once_than_allowed_are_refused(server: RunningServer) -> None:
+    server.set_strict({"concurrency": 3, "latency": {"mean": 0.3}})
+
+    async def all_() -> list[int]:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as client:
+            body = {"inputs": ["a"]}
+            answers = await asyncio.gather(*(client.post("/v1/echo-length/predict", json=body) for _ in range(8)))
+        return sorted(answer.status_code for answer in answers)
+
+    assert asyncio.run(all_()) == [200] * 3 + [429] * 5
+
+
 @pytest.mark.parametrize("kind", ["sliding", "bucket"])
 def test_tokens_count_as_many_as_a_request_has(kind: str) -> None:
     limiter = RateLimit.model_validate({"limit": 10, "window": 2.0, "kind": kind, "unit": "tokens"}).limiter()
