@@ -36,9 +36,10 @@ from adapters import (
 )
 from probe.clock import Clock
 from probe.engine.adaptive import Places, cap_of, is_too_much
+from probe.engine.binding import Binding
 from probe.engine.budget import Budget
 from probe.engine.concurrency import Flag, batches, off_loop
-from probe.engine.events import EndpointStopped, Listener, Retried, Throttled, silent
+from probe.engine.events import EndpointStopped, Listener, Retried, Standing, Throttled, silent
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shared import SharedThrottler
@@ -181,6 +182,25 @@ class Dispatcher:
         self._dropping.clear()
         self._answered = self._succeeded = False
         self._failures_in_a_row = 0
+
+    def standing(self, left: int) -> Standing:
+        """How it goes, with ``left`` evaluations to come."""
+        binding = self._tokens.binding() or getattr(self._throttler, "binding", lambda: None)()
+        if binding is None and self._places.full:
+            binding = Binding("in flight", f"{self._places.taken} of {self._cap.limit}")
+        least = getattr(self._throttler, "least_seconds", None)
+        return Standing(
+            self.adapter.name,
+            left=left,
+            sent=self.stats.sent,
+            in_flight=self._under_way,
+            cost_micro=self.stats.cost_micro,
+            currency=self.adapter.price.currency,
+            binding=None if binding is None else binding.kind,
+            limit="" if binding is None else binding.limit,
+            wait=None if binding is None else binding.wait,
+            least_seconds=None if least is None else least(math.ceil(left / self.adapter.max_batch)),
+        )
 
     # -- one batch ------------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,22 @@ class Throttled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Standing(Event):
+    """How one endpoint stands, told every second while it has work."""
+
+    endpoint: str
+    left: int  #: evaluations without an answer yet
+    sent: int
+    in_flight: int
+    cost_micro: int
+    currency: str
+    binding: str | None  #: what holds requests back: rate, used up, held, in flight (``probe.engine.binding``)
+    limit: str  #: … which one: ``5/s``
+    wait: float | None  #: seconds until it lets go, where that is known
+    least_seconds: float | None  #: in which the limits let through what is left; ``None`` if there are none
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointStopped(Event):
     """No more requests go to this endpoint in this run."""
 

@@ -36,6 +36,8 @@ from probe.engine.stored import read_predictions
 from probe.engine.tasks import ProbeState, ProbeTask, Remote, check_readings
 from storage import Journal, Purse, Store, records
 
+_BEAT = 1.0  #: seconds between two words on how it goes
+
 OpenTransport = Callable[[Adapter], Transport]
 
 
@@ -107,6 +109,7 @@ class Runner:
         self._dispatchers: dict[str, Dispatcher] = {}
         self._interrupted = False
         self._unsure = 0
+        self._left: dict[str, int] = {}  # evaluations without an answer, by endpoint
         self._probes: dict[str, records.Probe] = {}
 
     def interrupt(self) -> None:
@@ -138,6 +141,8 @@ class Runner:
             stack.push_async_callback(asyncio.to_thread, journal.close)
             self._open(remotes, transports, AsyncJournal(journal), stack)
             self._announce(run, round_, resumed=earlier is not None)
+            beat = asyncio.create_task(self._beat())
+            stack.callback(beat.cancel)
             await self._rounds(round_)
             for state in self._states:
                 await self._explain(state)
@@ -239,9 +244,19 @@ class Runner:
         missing = sum(map(len, round_.needs.values())) - known
         self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
 
+    async def _beat(self) -> None:
+        """Say how it goes, also while nothing happens. In real time: whoever listens is a person."""
+        while True:
+            await asyncio.sleep(_BEAT)
+            for endpoint_id, dispatcher in self._dispatchers.items():
+                if (left := self._left.get(endpoint_id, 0)) and dispatcher.stopped is None:
+                    self._emit(dispatcher.standing(left))
+
     # -- one round ------------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, round_: Round) -> None:
+        for id_, needs in round_.needs.items():
+            self._left[id_] = sum(not need.known for need in needs.values())
         known = list(round_.known())
         await self._use_known([need for need in known if need.of_whole])
         await self._send(round_, whole=True)
@@ -258,6 +273,7 @@ class Runner:
 
             def on_answer(answer: Answer) -> None:
                 need = needs.pop(answer.entry.key)  # whatever is answered is not kept
+                self._left[endpoint_id] -= 1
                 self._deliver(need, answer.entry, answer.prediction)
                 probes = tuple(dict.fromkeys(place.state.task.probe for place in need.places))
                 name = dispatcher.adapter.name

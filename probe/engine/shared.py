@@ -18,6 +18,7 @@ from asyncio_throttle.throttler import Throttler
 
 from adapters import Adapter
 from probe.clock import Clock
+from probe.engine.binding import Binding, per
 from storage import Lease, Reservations, Store
 
 T = TypeVar("T")
@@ -112,6 +113,17 @@ class SharedThrottler(Throttler):
         late = now - ago - self._last_slot
         if 0 < late < self._window and self._slack * self._rate < 2 * self._window:
             self._jitter.learn(late, now=now, most=0.5)
+
+    def binding(self) -> Binding | None:
+        """What holds the next send back now; ``None`` if nobody waits."""
+        wait = self._held_until - self._clock.monotonic()
+        if wait > 0:
+            return Binding("held", "", wait)
+        return Binding("rate", f"{per(self._rate, self._window)}, shared") if self._waiting else None
+
+    def least_seconds(self, requests: int) -> float:
+        """How long it takes at least until so many more are let through, if nobody else sends."""
+        return max(0.0, self._held_until - self._clock.monotonic()) + requests * self._gap
 
     async def aclose(self) -> None:
         """Give slots back that nobody will use, if nobody has leased since."""

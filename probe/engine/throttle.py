@@ -19,6 +19,7 @@ from asyncio_throttle.throttler import Throttler
 
 from adapters import Announcement
 from probe.clock import Clock
+from probe.engine.binding import Binding, per
 
 _GUARD = 0.01  #: share of the window kept free against jitter between our clock and the server's
 _GUARD_MOST = 4.0  #: a fifth of the rate we were told
@@ -159,6 +160,38 @@ class PacedThrottler(Throttler):
             if each.remaining is not None and each.reset_after:
                 self._allowance.restrict(each.remaining - in_flight, now + each.reset_after)
 
+    def binding(self) -> Binding | None:
+        """What holds the next send back now; ``None`` if nobody waits."""
+        now = self._clock.monotonic()
+        if self._held_until > now:
+            return Binding("held", "", self._held_until - now)
+        if not self._turn.locked():
+            return None
+        if (ends := self._allowance.opens(now)) > now:
+            return Binding("used up", "what the server allows", ends - now)
+        limits = [(self._own_window_opens(), self.rate_limit, self.period)]
+        limits += [(window.opens(self.margin), window.limit, window.period) for window in self._windows]
+        opens, limit, period = max(limits)
+        paced = [each[1:] for each in limits if each[2] <= PACED] or [limits[0][1:]]
+        slowest, its_period = min(paced, key=lambda each: each[0] / each[1])
+        if opens - now > 2 * its_period / slowest:
+            return Binding("used up", per(limit, period), opens - now)
+        return Binding("rate", per(slowest, its_period))
+
+    def least_seconds(self, requests: int) -> float:
+        """How long it takes at least until so many more are let through."""
+        now = self._clock.monotonic()
+        logs = [(self._sends, self.rate_limit, self.period, self.period / self.rate_limit)]
+        logs += [(each.sent, each.limit, each.period, each.gap) for each in self._windows]
+        seconds = 0.0
+        for sent, limit, period, gap in logs:
+            length = period * (1 + self.margin)
+            free = limit - sum(send.at + length > now for send in sent)
+            windows = max(0, math.ceil((requests - free) / limit))  # that have to end first
+            first = sent[0].at + length - now if sent else length
+            seconds = max(seconds, requests * gap * (1 + self.margin), windows and first + (windows - 1) * length)
+        return max(0.0, self._held_until - now) + seconds
+
     def _add_limit(self, limit: float, window: float) -> None:
         known = [(self.rate_limit, self.period), *((each.limit, each.period) for each in self._windows)]
         if all(rate > limit * (1 + 1e-9) for rate, period in known if period == window) and limit / window < min(
@@ -168,9 +201,12 @@ class PacedThrottler(Throttler):
 
     def _window_opens(self) -> float:
         opens = max((window.opens(self.margin) for window in self._windows), default=float("-inf"))
+        return max(opens, self._own_window_opens())
+
+    def _own_window_opens(self) -> float:
         if len(self._sends) < self.rate_limit:
-            return opens
-        return max(opens, float(self._sends[0].at + self.period * (1 + self.margin)))
+            return float("-inf")
+        return float(self._sends[0].at + self.period * (1 + self.margin))
 
 
 class LimitFar(Exception):
@@ -251,6 +287,11 @@ class Unlimited(Throttler):
     def hold(self, seconds: float) -> None:
         """Send nothing for ``seconds``."""
         self._held_until = max(self._held_until, self._clock.monotonic() + seconds)
+
+    def binding(self) -> Binding | None:
+        """The hold, while there is one."""
+        wait = self._held_until - self._clock.monotonic()
+        return Binding("held", "", wait) if wait > 0 else None
 
 
 def _whole(rate: float, period: float) -> tuple[int, float]:

@@ -18,6 +18,7 @@ from asyncio_throttle.throttler import Throttler
 
 from adapters import Announcement, Usage
 from probe.clock import Clock
+from probe.engine.binding import Binding, per
 from probe.engine.concurrency import Flag
 from probe.engine.throttle import FAR, PACED, Allowance, LimitFar
 
@@ -27,6 +28,7 @@ _CALM = 4  #: windows' worth of tokens after which about two thirds of an extra 
 _LATE_MOST = 0.03  #: share of the window that our own lateness adds to it
 _MADE_UP = 0.05  #: of a window, and at most so many seconds: more lateness than that is not made up
 _MADE_UP_SECONDS = 0.25
+_LONG = 5.0  #: seconds; who waits longer for tokens waits for a window to end
 _RECENT = 64  #: answers whose usage corrects the next estimates
 _CORRECTION = (1 / 64, 16.0)  #: what a report can make of an estimate
 
@@ -57,6 +59,7 @@ class TokenLimiter:
         self._turn = asyncio.Lock()  # its waiters are served in order
         self._pending = dict.fromkeys(_parts(Usage(), 1.0), 0.0)
         self._changed = Flag()
+        self._due = -math.inf  # when whoever waits for tokens will get them
         self._late = 0.0  # seconds; the longest of late, slowly forgotten
         self.guard = _GUARD
 
@@ -80,10 +83,24 @@ class TokenLimiter:
                     break
                 if opens - now > FAR:
                     raise LimitFar(opens - now)
-                due = opens
-                await self._changed.unless(partial(self._clock.sleep, opens - now))
+                self._due = due = opens
+                try:
+                    await self._changed.unless(partial(self._clock.sleep, opens - now))
+                finally:
+                    self._due = -math.inf
             async with slot:  # nobody else takes tokens meanwhile
                 return self._take(estimate)
+
+    def binding(self) -> Binding | None:
+        """The limit that is waited for; ``None`` if it is none of these."""
+        wait = self._due - self._clock.monotonic()
+        if not math.isfinite(wait) or wait <= 0:
+            return None
+        window = max(self._windows, key=lambda each: each.next, default=None)
+        if window is None:
+            return Binding("used up", "tokens that the server allows", wait)
+        limit = per(window.limit, window.period, "tokens")
+        return Binding("used up", limit, wait) if wait > _LONG else Binding("rate", limit)
 
     def landed(self, grant: Grant, ago: float) -> None:
         """The request left ``ago`` seconds before now, a little after it was let through: it counts from then on."""
