@@ -42,19 +42,6 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Price:
-    """What the provider charges, in micro-units of its currency (2000 = 0.002)."""
-
-    request_micro: int = 0  #: per HTTP request
-    item_micro: int = 0  #: per input inside a request
-    currency: str = "USD"
-
-    def of(self, items: int) -> int:
-        """Price of one request with ``items`` inputs, in micro-units."""
-        return self.request_micro + self.item_micro * items
-
-
-@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one request and its answer, as language models count and bill them."""
 
@@ -65,6 +52,34 @@ class Usage:
     def total(self) -> int:
         """What limits on tokens count."""
         return self.input + self.output
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What the provider charges, in micro-units of its currency (2000 = 0.002)."""
+
+    request_micro: int = 0  #: per HTTP request
+    item_micro: int = 0  #: per input inside a request
+    currency: str = "USD"
+    million_input_micro: int = 0  #: per 1,000,000 input tokens
+    million_output_micro: int = 0
+
+    def of(self, items: int, usage: Usage | None = None) -> int:
+        """Price of one request with ``items`` inputs that takes ``usage``, in micro-units; parts of one are rounded up."""
+        price = self.request_micro + self.item_micro * items
+        if usage is not None and self.counts_tokens:
+            price -= -(usage.input * self.million_input_micro + usage.output * self.million_output_micro) // 1_000_000
+        return price
+
+    @property
+    def counts_tokens(self) -> bool:
+        """Whether a request's price depends on its length."""
+        return bool(self.million_input_micro or self.million_output_micro)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether nothing is charged."""
+        return not (self.request_micro or self.item_micro or self.counts_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,10 +235,18 @@ class PriceSpec(Strict):
 
     request: Amount = Decimal(0)
     item: Amount = Decimal(0)
+    per_million_input: Amount = Decimal(0)  #: tokens, as providers publish it
+    per_million_output: Amount = Decimal(0)
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
 
     def price(self) -> Price:
-        return Price(request_micro=_micro(self.request), item_micro=_micro(self.item), currency=self.currency)
+        return Price(
+            request_micro=_micro(self.request),
+            item_micro=_micro(self.item),
+            currency=self.currency,
+            million_input_micro=_micro(self.per_million_input),
+            million_output_micro=_micro(self.per_million_output),
+        )
 
 
 class UsageSpec(Strict):

@@ -76,7 +76,11 @@ def _print(plan: Plan, *, resumes: str | None) -> None:
     print_table(("probe", *_NUMBERS), rows, numbers=_NUMBERS, folded="probe")
     for endpoint in plan.endpoints:
         parts = [f"{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
-        if endpoint.cost_micro:
+        if endpoint.tokens:
+            parts.append(f"about {endpoint.tokens:,} tokens, estimated from the size of the requests")
+        if endpoint.cost_micro and endpoint.tokens:
+            parts.append(f"about {money(endpoint.cost_micro)} {endpoint.currency}")
+        elif endpoint.cost_micro:
             parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")
         if endpoint.least_seconds is not None:
             parts.append(f"at least {endpoint.least_seconds:.1f} s under its limit")

@@ -66,7 +66,7 @@ class Budget:
         Raises:
             ConfigError: no endpoint has a price, or one has it in another currency.
         """
-        priced = {name: price for name, price in prices.items() if price.request_micro or price.item_micro}
+        priced = {name: price for name, price in prices.items() if not price.is_free}
         if self.micro is None or not prices:
             return
         if not priced:

@@ -213,6 +213,8 @@ class Dispatcher:
             async with self._line:
                 if early is not None:
                     await asyncio.wait({early})
+                    if early.exception() is None:
+                        shipment.weigh(early.result(), self.adapter)
                 if not self._answered:
                     await self._deliver(shipment, early, on_answer)
                     return
@@ -234,7 +236,7 @@ class Dispatcher:
         except AdapterError as error:
             await self._give_up(shipment, error, on_answer)
             return
-        shipment.estimate = self.adapter.estimate(request)
+        shipment.weigh(request, self.adapter)
         try:
             response, results = await self._attempts(shipment, request)
         except Halted:
@@ -256,7 +258,11 @@ class Dispatcher:
         """A picture is rendered in a thread, ahead of its turn; a text or a row faster than a thread is asked to."""
         if any(job.heavy for job in batch):
             return asyncio.create_task(asyncio.to_thread(self._render, batch))
-        return None
+        # A price by the token is known, and booked, when the request is.
+        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_tokens else None
+
+    async def _render_soon(self, batch: Sequence[Job]) -> Request:
+        return self._render(batch)
 
     def _render(self, batch: Sequence[Job]) -> Request:
         request = self.adapter.request([job.render() for job in batch])
@@ -311,7 +317,7 @@ class Dispatcher:
         self._settle(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
         self._tokens.announce(said)
         self._adapt(verdict, outcome, began)
-        self._account(shipment, verdict, sent=not isinstance(outcome, NotSent))
+        self._account(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
         if verdict.kind == "ok" and response is not None:
             try:
                 results = await off_loop(self.adapter.predictions, response, len(shipment.jobs), size=size)
@@ -408,16 +414,19 @@ class Dispatcher:
         shipment.not_sent()
         return False
 
-    def _account(self, shipment: Shipment, verdict: Verdict, *, sent: bool) -> None:
-        """Money is spent when an answer came or may have been counted; a refusal gives the reservation back."""
+    def _account(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
+        """Money is spent when an answer came or may have been counted; a refusal gives the reservation back. What the answer
+        reports replaces the estimate."""
         if not sent:
             self._budget.give_back(shipment.price)
             shipment.not_sent()
             return
         self.stats.sent += 1
         if verdict.kind == "ok" or verdict.maybe_billed:
-            self.stats.cost_micro += shipment.price
-            shipment.charge()
+            paid = shipment.price if reported is None else self.adapter.price.of(len(shipment.jobs), reported)
+            self._budget.refund(shipment.price - paid)
+            self.stats.cost_micro += paid
+            shipment.charge(paid)
         else:
             self._budget.refund(shipment.price)
         if verdict.maybe_billed:

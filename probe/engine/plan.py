@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from adapters import Adapter
-from probe.engine.schedule import Lookup, Round, collect
+from adapters import Adapter, AdapterError, Usage
+from probe.engine.schedule import Lookup, Need, Round, collect
 from probe.engine.tasks import ProbeState, ProbeTask, check_readings
+
+_SAMPLE = 20  #: requests rendered to estimate the tokens of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class PlannedEndpoint:
     currency: str
     least_seconds: float | None  #: under its rate limit; ``None`` if no limit is known
     unsure: int
+    tokens: int = 0  #: estimated from some of the requests; 0 where neither price nor limits count them
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,33 @@ def _endpoint(round_: Round, endpoint_id: str, adapter: Adapter) -> PlannedEndpo
     evaluations = sum(map(len, stages))
     requests = sum(math.ceil(len(stage) / adapter.max_batch) for stage in stages)
     limits, price = adapter.limits, adapter.price
+    usage = _usage([need for stage in stages for need in stage], adapter, requests)
+    seconds = [requests * limits.period / limits.rate] if limits.rate else []
+    seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
         adapter.name,
         evaluations,
         requests,
-        price.request_micro * requests + price.item_micro * evaluations,
+        price.request_micro * (requests - 1) + price.item_micro * evaluations + price.of(0, usage) if requests else 0,
         price.currency,
-        requests * limits.period / limits.rate if limits.rate else None,
+        max(seconds, default=None),
         sum(need.unsure for stage in stages for need in stage),
+        usage.total,
+    )
+
+
+def _usage(needs: Sequence[Need], adapter: Adapter, requests: int) -> Usage:
+    """The tokens of all ``requests``, from the mean of a few that are rendered and not sent."""
+    if not needs or not (adapter.price.counts_tokens or adapter.limits.tokens):
+        return Usage()
+    size = adapter.max_batch
+    batches = [needs[start : start + size] for start in range(0, len(needs), size)]
+    sample = batches[:: max(1, len(batches) // _SAMPLE)]
+    try:
+        found = [adapter.estimate(adapter.request([need.job().render() for need in batch])) for batch in sample]
+    except AdapterError:  # the run will say what is wrong with it
+        return Usage()
+    scale = requests / len(found)
+    return Usage(
+        math.ceil(scale * sum(each.input for each in found)), math.ceil(scale * sum(each.output for each in found))
     )

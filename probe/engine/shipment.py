@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction, Usage
+from adapters import Adapter, HttpResponse, Instance, ItemError, Prediction, Request, Usage
 from probe.engine.tokens import Grant
 from storage.records import Entry
 
@@ -68,7 +68,7 @@ class Shipment:
 
     jobs: tuple[Job, ...]
     entries: list[Entry]
-    price: int  #: of one request with these jobs, in micro-units
+    price: int  #: of one request with these jobs, in micro-units; an estimate where it depends on tokens
     reserved: bool = False  #: booked in the budget and let through the gate, not yet sent
     journalled: bool = False  #: the ledger says that it was about to be sent
     useless: int = 0  #: answers that were not what the endpoint's description promises
@@ -113,9 +113,15 @@ class Shipment:
         """Nothing left this machine: the attempt does not count."""
         self.entries = [entry.but(attempts=entry.attempts - 1) for entry in self.entries]
 
-    def charge(self) -> None:
-        """The request is paid for: every entry gets its share, and the shares add up."""
-        share, rest = divmod(self.price, len(self.entries))
+    def weigh(self, request: Request, adapter: Adapter) -> None:
+        """Estimate tokens and price of the rendered request; a price that is booked already stays."""
+        self.estimate = adapter.estimate(request)
+        if not self.reserved:
+            self.price = adapter.price.of(len(self.jobs), self.estimate)
+
+    def charge(self, paid: int) -> None:
+        """The request cost ``paid``: every entry gets its share, and the shares add up."""
+        share, rest = divmod(paid, len(self.entries))
         self.entries = [
             entry.but(cost_micro=entry.cost_micro + share + (index < rest)) for index, entry in enumerate(self.entries)
         ]
