@@ -42,6 +42,7 @@ async def arun(
     only: Sequence[str] = (),
     budget: str | None = None,
     rate: str | None = None,
+    max_time: str | None = None,
     seed: int | None = None,
     storage: str | None = None,
     environment: Mapping[str, str] | None = None,
@@ -55,6 +56,7 @@ async def arun(
         only: names of probes; all of them if empty.
         budget: ``500req`` or ``2usd``, for the whole run.
         rate: ``5/s``, instead of the endpoints' own limits.
+        max_time: ``90s``, ``30m``; nothing is sent after that.
         storage: database URL, instead of the config's.
         on_event: hears everything that happens (``probe.engine.events``).
         on_runner: gets the runner before it starts, to be able to interrupt it.
@@ -66,7 +68,7 @@ async def arun(
     project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
     tasks = project.tasks(only=only, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
-    settings = project.settings(budget=budget, seed=seed)
+    settings = project.settings(budget=budget, max_time=max_time, seed=seed)
     with storage_errors(), open_store(url) as store:
         runner = Runner(
             tasks, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event

@@ -7,12 +7,13 @@ import hashlib
 import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from adapters import Adapter, SpecError, Transport, endpoint_from_config, open_transport
-from probe.config import Config, Group, ProbeConfig, load_config
+from probe.config import Config, Group, ProbeConfig, load_config, parse_duration
 from probe.database import configured_url
 from probe.engine.budget import Budget
 from probe.engine.run import RunSettings
@@ -96,14 +97,21 @@ class Project:
         used_seed = self.config.seed if seed is None else seed
         return [task for name, spec in chosen.items() for task in self._tasks(name, spec, remotes, used_seed)]
 
-    def settings(self, *, budget: str | None = None, seed: int | None = None) -> RunSettings:
-        """What shapes a run of this project besides its tasks."""
+    def settings(
+        self, *, budget: str | None = None, max_time: str | None = None, seed: int | None = None
+    ) -> RunSettings:
+        """What shapes a run of this project besides its tasks.
+
+        Raises:
+            ConfigError: budget or time are written wrongly.
+        """
         return RunSettings(
             name=str(self.path),
             config=self.text,
             seed=self.config.seed if seed is None else seed,
             code_version=code_version(),
             budget=Budget.parse(budget or self.config.budget),
+            max_time=None if max_time is None else _time(max_time),
         )
 
     def open_transport(self, adapter: Adapter) -> Transport:
@@ -161,6 +169,16 @@ class Project:
                 raise ConfigError(f"{path}: " + (f"no column {missing[0]!r}" if missing else "no rows"))
             filled[key] = [{column: row[column] for column in columns} for row in rows]
         return filled
+
+
+def _time(text: str) -> timedelta:
+    try:
+        time = parse_duration(text)
+    except ValueError as error:
+        raise ConfigError(f"max-time: {error}") from error
+    if time <= timedelta(0):
+        raise ConfigError(f"max-time: {text!r} leaves no time to send anything; write 90s, 30m or 2h")
+    return time
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

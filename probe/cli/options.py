@@ -58,9 +58,10 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, numbers
 
 
 def run_options(command: F) -> F:
-    """``--only``, ``--budget``, ``--rate``, ``--seed``: shared by plan and run."""
+    """``--only``, ``--budget``, ``--rate``, ``--max-time``, ``--seed``: shared by plan and run."""
     for option in (
         click.option("--seed", type=click.IntRange(min=0), help="Instead of the config's seed."),
+        click.option("--max-time", help="Stop sending after this long, as at a budget: 90s, 30m, 2h."),
         click.option("--rate", help="Instead of every endpoint's own limit: 5/s, 300/min."),
         click.option("--budget", help="Most requests or money for this run: 500req, 2usd."),
         click.option("--only", multiple=True, metavar="PROBE", help="Only this probe; may be given several times."),

@@ -30,6 +30,7 @@ def command(
     only: tuple[str, ...],
     budget: str | None,
     rate: str | None,
+    max_time: str | None,
     seed: int | None,
     as_json: bool,
 ) -> int:
@@ -40,7 +41,7 @@ def command(
     from probe.engine.run import run_digest
 
     tasks = loaded.tasks(only=only, seed=seed)
-    settings = loaded.settings(budget=budget, seed=seed)
+    settings = loaded.settings(budget=budget, max_time=max_time, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
     with open_store(url) as store:
         earlier = store.resumable_run(run_digest(tasks), settings.seed)
@@ -56,6 +57,8 @@ def command(
             allowed = [f"{limit.requests} requests"] if limit.requests is not None else []
             allowed += [money(limit.micro)] if limit.micro is not None else []
             click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")
+        if settings.max_time is not None:
+            click.echo(f"time: at most {settings.max_time.total_seconds():g} s; then the run can be taken up again")
     return 0
 
 

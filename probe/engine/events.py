@@ -84,7 +84,7 @@ class EndpointStopped(Event):
     """No more requests go to this endpoint in this run."""
 
     endpoint: str
-    kind: str  #: auth, quota, broken, down, budget, interrupted
+    kind: str  #: auth, quota, broken, down, budget, time, interrupted
     reason: str
 
 

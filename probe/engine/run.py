@@ -14,6 +14,7 @@ import secrets
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 import numpy as np
 from asyncio_throttle.throttler import Throttler
@@ -51,6 +52,7 @@ class RunSettings:
     code_version: str
     budget: Budget = field(default_factory=Budget)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
+    max_time: timedelta | None = None  #: after which nothing more is sent
     throttlers: Mapping[str, Throttler] = field(default_factory=dict)  #: by endpoint name, instead of our own
 
 
@@ -141,6 +143,9 @@ class Runner:
             stack.push_async_callback(asyncio.to_thread, journal.close)
             self._open(remotes, transports, AsyncJournal(journal), stack)
             self._announce(run, round_, resumed=earlier is not None)
+            if self._settings.max_time is not None:
+                seconds = self._settings.max_time.total_seconds()
+                stack.callback(asyncio.get_running_loop().call_later(seconds, self._time_is_up, seconds).cancel)
             beat = asyncio.create_task(self._beat())
             stack.callback(beat.cancel)
             await self._rounds(round_)
@@ -243,6 +248,10 @@ class Runner:
         known = sum(1 for _ in round_.known())
         missing = sum(map(len, round_.needs.values())) - known
         self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
+
+    def _time_is_up(self, seconds: float) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.stop("time", f"the {seconds:g} s that it may take are over; run the same command to go on")
 
     async def _beat(self) -> None:
         """Say how it goes, also while nothing happens. In real time: whoever listens is a person."""

@@ -113,3 +113,24 @@ def test_a_second_signal_ends_at_once(server: RunningServer, tmp_path: Path) -> 
         _, err = process.communicate(timeout=15)
     assert process.returncode == 130
     assert Done(process.returncode, "", err).error == "interrupted; the same command goes on where it stopped"
+
+
+def test_a_run_whose_time_is_up_goes_on_with_the_same_command(
+    server: RunningServer, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    write(tmp_path, config(server.url))
+    stopped = here("run", "--json", "--max-time", "1s", cwd=tmp_path)
+    assert stopped.code == 3
+    assert "words: stopped (time)" in stopped.err
+    assert "the 1 s that it may take are over; run the same command to go on" in stopped.err
+    assert 0 < server.counts()["billed_items"] < undisturbed["totals"]["sent"]
+    assert_nothing_lost(server, here("run", "--json", "--rate", "1000/s", cwd=tmp_path), undisturbed)
+    assert server.counts()["billed_by_item_max"] == 1
+
+
+@pytest.mark.parametrize(("text", "says"), [("soon", "max-time: "), ("0", "leaves no time to send anything")])
+def test_a_time_that_makes_no_sense(server: RunningServer, tmp_path: Path, text: str, says: str) -> None:
+    write(tmp_path, config(server.url))
+    done = here("plan", "--max-time", text, cwd=tmp_path)
+    assert done.code == 2
+    assert says in done.error
