@@ -67,7 +67,7 @@ class Pace:
         several = len(standings) > 1
         words = [f"{each.endpoint}: {self._bound(each)}" if several else self._bound(each) for each in bound]
         quiet = self._monotonic() - self._last
-        if quiet >= _QUIET and not any(each.binding in {"held", "used up"} for each in bound):
+        if quiet >= _QUIET and not any(each.binding in {"held", "used up", "out"} for each in bound):
             words.append(f"no answer for {duration(quiet)}")
         return words
 
@@ -75,6 +75,8 @@ class Pace:
         match standing.binding:
             case "held":
                 return f"held by the server: {duration(standing.wait or 0.0)}"
+            case "out":
+                return f"no answer from the endpoint, next try in {duration(standing.wait or 0.0)}"
             case "used up":
                 until = (self._now() + timedelta(seconds=standing.wait or 0.0)).strftime("%H:%M:%S")
                 return f"{standing.limit} used up until {until}"
@@ -94,6 +96,8 @@ class Pace:
         longest = max(seconds, default=math.inf)
         waits = max((each.wait or 0.0 for each in standings.values() if each.left), default=0.0)
         longest = max(longest, waits)
+        if any(each.binding == "out" for each in standings.values()):
+            return []
         return [f"{duration(longest)} left"] if left and math.isfinite(longest) else []
 
 

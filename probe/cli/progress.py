@@ -15,6 +15,8 @@ from rich.progress import Progress as Bars
 
 from probe.cli.pace import Pace
 from probe.engine.events import (
+    CircuitClosed,
+    CircuitOpened,
     EndpointStopped,
     EvaluationDone,
     Event,
@@ -82,6 +84,10 @@ class Progress:
             self._stands(event)
         elif isinstance(event, Throttled):
             self._line(f"{safe_text(event.endpoint)}: told to slow down, holding {event.wait:.1f} s")
+        elif isinstance(event, CircuitOpened):
+            self._line(f"{safe_text(event.endpoint)}: does not answer, trying again in {event.pause:.0f} s")
+        elif isinstance(event, CircuitClosed):
+            self._line(f"{safe_text(event.endpoint)}: answers again")
         elif isinstance(event, EndpointStopped):
             self._standings.pop(event.endpoint, None)
             self._line(

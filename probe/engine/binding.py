@@ -13,10 +13,10 @@ class Binding:
     """The limit that holds requests back now.
 
     ``rate``: one goes after the other. ``used up``: a window is full. ``held``: the server asked to wait. ``in flight``: as
-    many are under way as may be. ``wait``: seconds until it lets go, where that is known.
+    many are under way as may be. ``out``: the endpoint does not answer. ``wait``: seconds until it lets go, if known.
     """
 
-    kind: Literal["rate", "used up", "held", "in flight"]
+    kind: Literal["rate", "used up", "held", "in flight", "out"]
     limit: str  #: ``5/s``, ``100000 tokens/min``, ``8 of 8``; empty for a hold
     wait: float | None = None
 

@@ -37,9 +37,19 @@ from adapters import (
 from probe.clock import Clock
 from probe.engine.adaptive import Places, cap_of, is_too_much
 from probe.engine.binding import Binding
+from probe.engine.breaker import Breaker, is_outage
 from probe.engine.budget import Budget
 from probe.engine.concurrency import Flag, batches, off_loop
-from probe.engine.events import EndpointStopped, Listener, Retried, Standing, Throttled, silent
+from probe.engine.events import (
+    CircuitClosed,
+    CircuitOpened,
+    EndpointStopped,
+    Listener,
+    Retried,
+    Standing,
+    Throttled,
+    silent,
+)
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shared import SharedThrottler
@@ -125,6 +135,7 @@ class Dispatcher:
             self._throttler = PacedThrottler(limits.rate, limits.period, more=limits.more, clock=self._clock)
         else:
             self._throttler = Unlimited(clock=self._clock)
+        self._breaker = Breaker(self._clock.monotonic, self._policy.patience)
         self._tokens = TokenLimiter(limits.tokens, clock=self._clock)
         # Between intent and sending there is one request at the limiter and, at high rates, a few more being journalled.
         gate = 2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS)
@@ -182,10 +193,12 @@ class Dispatcher:
         self._dropping.clear()
         self._answered = self._succeeded = False
         self._failures_in_a_row = 0
+        self._breaker.succeeded()
 
     def standing(self, left: int) -> Standing:
         """How it goes, with ``left`` evaluations to come."""
-        binding = self._tokens.binding() or getattr(self._throttler, "binding", lambda: None)()
+        binding = Binding("out", "", self._breaker.next_trial) if self._breaker.is_open else None
+        binding = binding or self._tokens.binding() or getattr(self._throttler, "binding", lambda: None)()
         if binding is None and self._places.full:
             binding = Binding("in flight", f"{self._places.taken} of {self._cap.limit}")
         least = getattr(self._throttler, "least_seconds", None)
@@ -317,6 +330,7 @@ class Dispatcher:
         self._settle(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
         self._tokens.announce(said)
         self._adapt(verdict, outcome, began)
+        self._watch(verdict, outcome)
         self._account(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
         if verdict.kind == "ok" and response is not None:
             try:
@@ -402,6 +416,8 @@ class Dispatcher:
         self._gate.release()
 
     async def _take_turn(self, shipment: Shipment) -> bool:
+        while not self._dropping.is_set() and (wait := self._breaker.wait()) > 0:
+            await self._dropping.unless(partial(self._clock.sleep, wait))
         if self._dropping.is_set():
             return False
         await self._journal.intend(shipment.intend(self._clock.now()))
@@ -440,6 +456,17 @@ class Dispatcher:
             self._cap.answered(outcome.elapsed, full=self._places.full)
             self._places.admit()
             self._in_flight.admit()
+
+    def _watch(self, verdict: Verdict, outcome: HttpResponse | AdapterError) -> None:
+        """Whether the endpoint is out, once it has answered at all."""
+        if not is_outage(outcome, verdict):
+            if self._breaker.succeeded():
+                self._emit(CircuitClosed(self.adapter.name))
+        elif self._succeeded and (pause := self._breaker.failed()) is not None:
+            if self._breaker.is_hopeless:
+                self.stop("down", f"{verdict.reason}; and so for {self._policy.patience:.0f} s")
+            else:
+                self._emit(CircuitOpened(self.adapter.name, pause, verdict.reason))
 
     def _settle(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
         """Tokens that were reserved and not used are free again."""

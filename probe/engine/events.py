@@ -64,6 +64,22 @@ class Throttled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CircuitOpened(Event):
+    """The endpoint does not answer: nothing is sent for ``pause`` seconds, then one request tries."""
+
+    endpoint: str
+    pause: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitClosed(Event):
+    """It answers again."""
+
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
 class Standing(Event):
     """How one endpoint stands, told every second while it has work."""
 

@@ -52,6 +52,7 @@ class RetryPolicy:
     throttled_wait: float = 0.5  #: the same for "too fast" without a time, doubling
     most_wait: float = 30.0
     longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
+    patience: float = 120.0  #: seconds for which an endpoint that has answered before may be out
     repeat_maybe_billed: bool = True  #: ask again although the provider may have counted the lost answer
 
     def wait(self, rng: np.random.Generator) -> wait_base:
