@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +20,6 @@ from asyncio_throttle.throttler import Throttler
 from adapters import (
     Adapter,
     AdapterError,
-    Announcement,
     HttpResponse,
     ItemError,
     NotSent,
@@ -32,37 +30,22 @@ from adapters import (
     TransportError,
     Usage,
     Verdict,
-    announced,
 )
 from probe.clock import Clock
-from probe.engine.adaptive import Places, cap_of, is_too_much
-from probe.engine.binding import Binding
-from probe.engine.breaker import Breaker, is_outage
 from probe.engine.budget import Budget
 from probe.engine.concurrency import Flag, batches, off_loop
-from probe.engine.events import (
-    CircuitClosed,
-    CircuitOpened,
-    EndpointStopped,
-    Listener,
-    Retried,
-    Standing,
-    Throttled,
-    silent,
-)
+from probe.engine.events import EndpointStopped, Listener, Retried, Standing, Throttled, silent
+from probe.engine.flow import Flow
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
-from probe.engine.shared import SharedThrottler
 from probe.engine.shipment import Answer, Job, Reply, Shipment
-from probe.engine.throttle import LimitFar, PacedThrottler, Send, Unlimited
-from probe.engine.tokens import TokenLimiter
+from probe.engine.throttle import LimitFar
 from probe.errors import BudgetReached
 from storage.records import Entry
 
 Results = list[Prediction | ItemError]
 OnAnswer = Callable[[Answer], None]
 
-_JOURNAL_SECONDS = 0.05  #: a slow commit; so much of the rate may be on its way through the journal
 _DOWN_AFTER = 5  #: requests in a row that failed for good: the endpoint is given up
 
 
@@ -125,24 +108,9 @@ class Dispatcher:
         self._answered = False  # by anything that speaks the described API, a refused input included
         self._succeeded = False
         self._failures_in_a_row = 0
-        self._under_way = 0  # requests that the server may not have counted yet
         self._last_failure = ""
         self._error: Exception | None = None
-        limits = adapter.limits
-        if throttler is not None:
-            self._throttler = throttler
-        elif limits.rate is not None:
-            self._throttler = PacedThrottler(limits.rate, limits.period, more=limits.more, clock=self._clock)
-        else:
-            self._throttler = Unlimited(clock=self._clock)
-        self._breaker = Breaker(self._clock.monotonic, self._policy.patience)
-        self._tokens = TokenLimiter(limits.tokens, clock=self._clock)
-        # Between intent and sending there is one request at the limiter and, at high rates, a few more being journalled.
-        gate = 2 + math.ceil((limits.rate or 1000.0) / limits.period * _JOURNAL_SECONDS)
-        self._gate = asyncio.Semaphore(gate)
-        self._cap = cap_of(limits, monotonic=self._clock.monotonic, spare=gate)
-        self._in_flight = Places(self._cap)  # evaluations, from rendering to the end
-        self._places = Places(self._cap)  # attempts, which end earlier and begin again
+        self._flow = Flow(adapter, throttler=throttler, patience=self._policy.patience, clock=self._clock, emit=emit)
         self._line = asyncio.Lock()  # whoever came first is the first at the gate, however long rendering takes
 
     async def run(self, jobs: Iterable[Job], on_answer: OnAnswer) -> None:
@@ -157,9 +125,9 @@ class Dispatcher:
         tasks: set[asyncio.Task[None]] = set()
         try:
             for batch in batches(jobs, self.adapter.max_batch):
-                await self._in_flight.acquire()
+                await self._flow.in_flight.acquire()
                 if self.stopped is not None:
-                    self._in_flight.release()
+                    self._flow.in_flight.release()
                     break
                 task = asyncio.create_task(self._carry(batch, on_answer))
                 tasks.add(task)
@@ -193,27 +161,11 @@ class Dispatcher:
         self._dropping.clear()
         self._answered = self._succeeded = False
         self._failures_in_a_row = 0
-        self._breaker.succeeded()
+        self._flow.breaker.succeeded()
 
     def standing(self, left: int) -> Standing:
         """How it goes, with ``left`` evaluations to come."""
-        binding = Binding("out", "", self._breaker.next_trial) if self._breaker.is_open else None
-        binding = binding or self._tokens.binding() or getattr(self._throttler, "binding", lambda: None)()
-        if binding is None and self._places.full:
-            binding = Binding("in flight", f"{self._places.taken} of {self._cap.limit}")
-        least = getattr(self._throttler, "least_seconds", None)
-        return Standing(
-            self.adapter.name,
-            left=left,
-            sent=self.stats.sent,
-            in_flight=self._under_way,
-            cost_micro=self.stats.cost_micro,
-            currency=self.adapter.price.currency,
-            binding=None if binding is None else binding.kind,
-            limit="" if binding is None else binding.limit,
-            wait=None if binding is None else binding.wait,
-            least_seconds=None if least is None else least(math.ceil(left / self.adapter.max_batch)),
-        )
+        return self._flow.standing(left, sent=self.stats.sent, cost_micro=self.stats.cost_micro)
 
     # -- one batch ------------------------------------------------------------------------------------------------------
 
@@ -241,7 +193,7 @@ class Dispatcher:
             if early is not None:
                 early.cancel()
             self._let_go(shipment)
-            self._in_flight.release()
+            self._flow.in_flight.release()
 
     async def _deliver(self, shipment: Shipment, early: Awaitable[Request] | None, on_answer: OnAnswer) -> None:
         try:
@@ -287,7 +239,9 @@ class Dispatcher:
             self.stats.retried += 1
             verdict = again.verdict
             if verdict.throttled:
-                self._hold(wait, verdict.reason)
+                self.stats.throttled += 1
+                self._flow.hold(wait)
+                self._emit(Throttled(self.adapter.name, wait, verdict.reason))
             self._emit(Retried(self.adapter.name, number, verdict.reason, wait, verdict.maybe_billed))
 
         try:
@@ -308,30 +262,32 @@ class Dispatcher:
         try:
             return await self._exchange(shipment, request)
         finally:
-            self._places.release()
+            self._flow.places.release()
 
     async def _exchange(self, shipment: Shipment, request: Request) -> tuple[HttpResponse, Results]:
         """Send, and find out what the outcome means. Raises :class:`TryAgain` or :class:`Final`."""
-        send = self._throttler.last if isinstance(self._throttler, PacedThrottler) else None
+        send = self._flow.last_send
         outcome: HttpResponse | AdapterError
         began = self._clock.monotonic()
         try:
-            self._under_way += 1
+            self._flow.under_way += 1
             outcome = await self._transport.send(request)
         except TransportError as error:
             outcome = error
         finally:
-            self._under_way -= 1
+            self._flow.under_way -= 1
         response = outcome if isinstance(outcome, HttpResponse) else None
-        said = self._heed(shipment, response, send) if response is not None else ()
+        if response is not None:
+            self._flow.heed(shipment, response, send, first=not self._answered)
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
         reported = self.adapter.usage(response) if response is not None and verdict.kind == "ok" else None
-        self._settle(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
-        self._tokens.announce(said)
-        self._adapt(verdict, outcome, began)
-        self._watch(verdict, outcome)
-        self._account(shipment, verdict, reported, sent=not isinstance(outcome, NotSent))
+        sent = not isinstance(outcome, NotSent)
+        self._flow.settle(shipment, verdict, reported, sent=sent)
+        self._flow.adapt(verdict, outcome, began)
+        if self._flow.watch(verdict, outcome, answers=self._succeeded):
+            self.stop("down", f"{verdict.reason}; and so for {self._policy.patience:.0f} s")
+        self._account(shipment, verdict, reported, sent=sent)
         if verdict.kind == "ok" and response is not None:
             try:
                 results = await off_loop(self.adapter.predictions, response, len(shipment.jobs), size=size)
@@ -349,37 +305,22 @@ class Dispatcher:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
 
-    def _heed(self, shipment: Shipment, response: HttpResponse, send: Send | None) -> Sequence[Announcement]:
-        """What an answer says beyond itself: when its request left, and which limits the server announces."""
-        throttler = self._throttler
-        if not self._answered and isinstance(throttler, (PacedThrottler, SharedThrottler)):
-            throttler.landed(response.elapsed)
-        if shipment.grant is not None:
-            self._tokens.landed(shipment.grant, response.elapsed)
-        said = announced(response.headers, now=self._clock.now())
-        if isinstance(throttler, PacedThrottler):
-            if send is not None:
-                throttler.left(send, response.elapsed)
-            if said:
-                throttler.announce(said, in_flight=self._under_way)
-        return said
-
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
     async def _reserve(self, shipment: Shipment) -> None:
         """Book the attempt and go through the gate. Raises :class:`Halted` with everything undone if the endpoint stops."""
-        await self._places.acquire()
+        await self._flow.places.acquire()
         try:
-            await self._gate.acquire()
+            await self._flow.gate.acquire()
         except BaseException:
-            self._places.release()
+            self._flow.places.release()
             raise
         try:
             await self._budget.secure(shipment.price)
             self._book(shipment)
         except BaseException:
-            self._gate.release()
-            self._places.release()
+            self._flow.gate.release()
+            self._flow.places.release()
             raise
         shipment.reserved = True
 
@@ -397,8 +338,8 @@ class Dispatcher:
         if shipment.reserved:
             shipment.reserved = False
             self._budget.give_back(shipment.price)
-            self._gate.release()
-            self._places.release()
+            self._flow.gate.release()
+            self._flow.places.release()
 
     async def _admit(self, shipment: Shipment) -> None:
         """Reserve, journal, and wait for the limiter. Raises :class:`Halted` with everything undone if the endpoint stops."""
@@ -413,17 +354,17 @@ class Dispatcher:
             self._let_go(shipment)
             raise Halted
         shipment.reserved = False
-        self._gate.release()
+        self._flow.gate.release()
 
     async def _take_turn(self, shipment: Shipment) -> bool:
-        while not self._dropping.is_set() and (wait := self._breaker.wait()) > 0:
+        while not self._dropping.is_set() and (wait := self._flow.breaker.wait()) > 0:
             await self._dropping.unless(partial(self._clock.sleep, wait))
         if self._dropping.is_set():
             return False
         await self._journal.intend(shipment.intend(self._clock.now()))
         shipment.journalled = True
         try:
-            if await self._dropping.unless(lambda: self._turn(shipment)):
+            if await self._dropping.unless(lambda: self._flow.turn(shipment)):
                 return True
         except LimitFar as far:
             self.stop("quota", f"its limit is used up for {far.seconds:.0f} s; run the same command after that")
@@ -448,47 +389,9 @@ class Dispatcher:
         if verdict.maybe_billed:
             self._doubt(shipment)
 
-    def _adapt(self, verdict: Verdict, outcome: HttpResponse | AdapterError, began: float) -> None:
-        """How many may be under way from now on."""
-        if is_too_much(verdict, outcome):
-            self._cap.refused(began)
-        elif isinstance(outcome, HttpResponse):
-            self._cap.answered(outcome.elapsed, full=self._places.full)
-            self._places.admit()
-            self._in_flight.admit()
-
-    def _watch(self, verdict: Verdict, outcome: HttpResponse | AdapterError) -> None:
-        """Whether the endpoint is out, once it has answered at all."""
-        if not is_outage(outcome, verdict):
-            if self._breaker.succeeded():
-                self._emit(CircuitClosed(self.adapter.name))
-        elif self._succeeded and (pause := self._breaker.failed()) is not None:
-            if self._breaker.is_hopeless:
-                self.stop("down", f"{verdict.reason}; and so for {self._policy.patience:.0f} s")
-            else:
-                self._emit(CircuitOpened(self.adapter.name, pause, verdict.reason))
-
-    def _settle(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
-        """Tokens that were reserved and not used are free again."""
-        grant, shipment.grant = shipment.grant, None
-        if grant is None:
-            return
-        if sent and not verdict.throttled:
-            self._tokens.settle(grant, reported)
-        else:
-            self._tokens.refund(grant)
-
     def _doubt(self, shipment: Shipment) -> None:
         self.stats.maybe_billed += 1
         shipment.doubt()
-
-    def _hold(self, wait: float, reason: str) -> None:
-        self.stats.throttled += 1
-        self._tokens.hold()
-        hold = getattr(self._throttler, "hold", None)  # a plain asyncio-throttle Throttler has none
-        if hold is not None:
-            hold(wait)
-        self._emit(Throttled(self.adapter.name, wait, reason))
 
     # -- endings --------------------------------------------------------------------------------------------------------
 
@@ -530,9 +433,6 @@ class Dispatcher:
             on_answer(Answer(entry, None))
 
     # -- waiting --------------------------------------------------------------------------------------------------------
-
-    async def _turn(self, shipment: Shipment) -> None:
-        shipment.grant = await self._tokens.acquire(shipment.estimate, self._throttler)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past a stop."""

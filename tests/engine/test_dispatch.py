@@ -423,7 +423,7 @@ def test_a_failing_journal_ends_it(server: RunningServer, store: Store, calls: i
     time.sleep(0.1)
     assert server.counts()["requests"] == before
     assert sending.dispatcher is not None
-    assert sending.dispatcher._gate._value == 2 + 50
+    assert sending.dispatcher._flow.gate._value == 2 + 50
 
 
 def test_an_input_that_cannot_be_written_is_the_users_to_put_right(server: RunningServer, store: Store) -> None:
