@@ -244,12 +244,14 @@ class Dispatcher:
                 self._emit(Throttled(self.adapter.name, wait, verdict.reason))
             self._emit(Retried(self.adapter.name, number, verdict.reason, wait, verdict.maybe_billed))
 
+        began = self._clock.monotonic()
         try:
             return await self._attempt(shipment, request)
         except TryAgain as again:
             first: TryAgain | None = again  # most requests need no second attempt, and no machinery for one
         clock = Clock(self._clock.now, self._clock.monotonic, self._pause)
-        async for attempt in retrying(self._policy, rng=self._rng, clock=clock, before_wait=before_wait):
+        attempts = retrying(self._policy, rng=self._rng, clock=clock, began=began, before_wait=before_wait)
+        async for attempt in attempts:
             with attempt:
                 if first is not None:
                     failed, first = first, None

@@ -51,6 +51,7 @@ class RetryPolicy:
     )
     throttled_wait: float = 0.5  #: the same for "too fast" without a time, doubling
     most_wait: float = 30.0
+    deadline: float = 1800.0  #: seconds from the first attempt on after which no other begins
     longest_retry_after: float = 600.0  #: a longer announced wait is a used-up quota, not a pause
     patience: float = 120.0  #: seconds for which an endpoint that has answered before may be out
     repeat_maybe_billed: bool = True  #: ask again although the provider may have counted the lost answer
@@ -59,9 +60,9 @@ class RetryPolicy:
         """The pause before the next attempt: what the server said, else jittered exponential backoff. One per request."""
         return _Wait(self, rng)
 
-    def stop(self) -> stop_base:
-        """Whether to give up. One per request."""
-        return _Stop(self)
+    def stop(self, monotonic: Callable[[], float], began: float) -> stop_base:
+        """Whether to give up. One per request, whose first attempt began at ``began`` on the clock ``monotonic``."""
+        return _Stop(self, monotonic, began)
 
 
 class _Wait(wait_base):
@@ -86,14 +87,18 @@ class _Wait(wait_base):
 class _Stop(stop_base):
     """Stateful: counts throttled and failed attempts apart, and sees the same 5xx come twice."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, monotonic: Callable[[], float], began: float) -> None:
         self._policy = policy
+        self._monotonic = monotonic
+        self._ends = began + policy.deadline
         self._failed = 0
         self._throttled = 0
         self._seen: set[tuple[int, bytes]] = set()
 
     def __call__(self, retry_state: RetryCallState) -> bool:
         failure = _failure(retry_state)
+        if self._monotonic() + retry_state.upcoming_sleep > self._ends:
+            return True
         if failure.verdict.throttled:
             self._throttled += 1
             return self._throttled >= self._policy.throttled_attempts
@@ -120,11 +125,13 @@ def retrying(
     *,
     rng: np.random.Generator,
     clock: Clock,
+    began: float,
     before_wait: Callable[[int, TryAgain, float], Awaitable[None]],
 ) -> AsyncRetrying:
     """One request's attempts, as tenacity's async iterator. Re-raises the last :class:`TryAgain` when it gives up.
 
-    ``before_wait(attempt number, failure, seconds)`` runs before each pause.
+    ``began``: when the first of them did, on ``clock.monotonic``. ``before_wait(attempt number, failure, seconds)`` runs
+    before each pause.
     """
 
     async def announce(state: RetryCallState) -> None:
@@ -133,7 +140,7 @@ def retrying(
 
     return AsyncRetrying(
         sleep=clock.sleep,
-        stop=policy.stop(),
+        stop=policy.stop(clock.monotonic, began),
         wait=policy.wait(rng),
         retry=retry_if_exception_type(TryAgain),
         before_sleep=announce,

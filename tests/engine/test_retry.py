@@ -40,7 +40,9 @@ def attempts(failures: Sequence[TryAgain], policy: RetryPolicy | None = None) ->
     async def work() -> bool:
         nonlocal made
         rng = np.random.default_rng(3)
-        async for attempt in retrying(policy or RetryPolicy(), rng=rng, clock=hand.clock, before_wait=before_wait):
+        began = hand.clock.monotonic()
+        chosen = policy or RetryPolicy()
+        async for attempt in retrying(chosen, rng=rng, clock=hand.clock, began=began, before_wait=before_wait):
             with attempt:
                 made += 1
                 if made <= len(failures):
@@ -75,6 +77,12 @@ def test_else_pauses_grow_with_jitter() -> None:
 def test_it_gives_up() -> None:
     made, slept, answered = attempts(errors(9))
     assert (made, len(slept), answered) == (5, 4, False)
+
+
+def test_no_attempt_begins_after_the_deadline() -> None:
+    asked = [TryAgain(Verdict("retry", "HTTP 429", after=10.0, throttled=True), answer(429), None)] * 9
+    made, slept, answered = attempts(asked, RetryPolicy(deadline=35.0))
+    assert (made, slept, answered) == (4, [10.0, 10.0, 10.0], False)
 
 
 def test_the_same_server_error_twice_is_enough() -> None:
