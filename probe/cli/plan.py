@@ -44,9 +44,7 @@ def command(
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
     with open_store(url) as store:
         earlier = store.resumable_run(run_digest(tasks), settings.seed)
-        plan = make_plan(
-            tasks, lookup=store.lookup, now=datetime.now(UTC), run_id=earlier.id if earlier is not None else None
-        )
+        plan = make_plan(tasks, store, now=datetime.now(UTC), code_version=settings.code_version, resumes=earlier)
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
@@ -69,7 +67,8 @@ def _print(plan: Plan, *, resumes: str | None) -> None:
     rows = [
         (
             " · ".join(safe_text(word, one_line=True) for word in _words(line)),
-            *(f"{n:,}" for n in (line.features, line.evaluations, line.in_ledger, line.shared, line.to_send)),
+            *(f"{n:,}" for n in (line.features, line.evaluations, line.in_ledger, line.shared)),
+            f"≤ {line.to_send:,}" if line.at_most and line.to_send else f"{line.to_send:,}",
         )
         for line in plan.probes
     ]

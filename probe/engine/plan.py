@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapters import Adapter
-from probe.engine.schedule import Lookup, Round, collect
-from probe.engine.tasks import ProbeState, ProbeTask, check_readings
+from probe.engine.answers import Answers
+from probe.engine.bills import bills
+from probe.engine.known import Earlier
+from probe.engine.schedule import Need, collect
+from probe.engine.tasks import ProbeTask, check_readings
+from storage import Store, records
+
+#: rounds whose coalitions are known without any answer: what there is to begin with, and a design that goes on from there
+_FORESEEN = 2
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedProbe:
-    """One line of the plan. An evaluation that several probes share counts as to-send for the first of them only."""
+    """One line of the plan. What several probes share counts as to-send for one of them: the method that designs it."""
 
     probe: str
     instance: str
@@ -25,6 +33,7 @@ class PlannedProbe:
     in_ledger: int
     shared: int
     to_send: int
+    at_most: bool  #: what is asked depends on the answers, so this is the most that the budget allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +57,135 @@ class Plan:
     endpoints: tuple[PlannedEndpoint, ...]
 
 
-def make_plan(tasks: Sequence[ProbeTask], *, lookup: Lookup, now: datetime, run_id: str | None) -> Plan:
-    """The first round of every probe (the only one, unless a method is adaptive) against what the ledger has.
+@dataclass(slots=True)
+class _Count:
+    """Evaluations of one bill."""
+
+    in_ledger: int = 0
+    shared: int = 0
+    to_send: int = 0
+    at_most: bool = False
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What goes to one endpoint; ``planned``: the evaluations counted so far."""
+
+    planned: set[bytes] = field(default_factory=set)
+    evaluations: int = 0
+    requests: int = 0
+    unsure: int = 0
+
+    def add(self, evaluations: int, batch: int) -> None:
+        self.evaluations += evaluations
+        self.requests += math.ceil(evaluations / batch)
+
+
+def make_plan(
+    tasks: Sequence[ProbeTask], store: Store, *, now: datetime, code_version: str, resumes: records.Run | None = None
+) -> Plan:
+    """What ``tasks`` would send, given what is stored. ``resumes``: the run that would be taken up again.
+
+    Where a method decides on the next coalitions by the answers, their number is planned and none of them is taken to be
+    in the ledger.
 
     Raises:
         ConfigError: if a budget is too small for its method, or two endpoints cannot be told apart.
     """
     check_readings(tasks)
-    states = [ProbeState(task) for task in tasks]
-    round_ = collect(states, lookup=lookup, now=now, run_id=run_id)
-    counts = {id(state): [0, 0, 0] for state in states}
-    for needs in round_.needs.values():
-        for need in needs.values():
-            for index, place in enumerate(need.places):
-                counts[id(place.state)][0 if need.known else 1 if index else 2] += 1
-    probes = tuple(
-        PlannedProbe(
-            state.task.probe,
-            state.task.item.name,
-            state.task.remote.adapter.name,
-            state.task.method.name,
-            state.task.masker.n,
-            len(state.coalitions) * state.task.width,
-            *counts[id(state)],
-        )
-        for state in states
-    )
+    states = [Answers(bill) for bill in bills(tasks)]
+    before = resumes.started if resumes is not None else now
+    earlier = Earlier(store, [state.bill for state in states], before=before, code_version=code_version)
+    counts = {id(state): _Count() for state in states}
     adapters = {task.remote.record.id: task.remote.adapter for task in tasks}
+    traffic: dict[str, _Traffic] = {}
+    run_id = resumes.id if resumes is not None else None
+    for _ in range(_FORESEEN):
+        round_ = collect(states, start=earlier.start, lookup=store.lookup, now=now, run_id=run_id)
+        for endpoint_id, needs in round_.needs.items():
+            _tally(traffic.setdefault(endpoint_id, _Traffic()), needs.values(), counts, adapters[endpoint_id])
+        for state in states:
+            state.pretend()
+    _foresee(states, earlier, counts, traffic, adapters)
     return Plan(
-        probes, tuple(_endpoint(round_, id_, adapter) for id_, adapter in adapters.items() if id_ in round_.needs)
+        tuple(_lines(tasks, states, counts)),
+        tuple(_endpoint(adapters[id_], traffic[id_]) for id_ in adapters if id_ in traffic),
     )
 
 
-def _endpoint(round_: Round, endpoint_id: str, adapter: Adapter) -> PlannedEndpoint:
-    stages = [round_.missing(endpoint_id, whole=True), round_.missing(endpoint_id, whole=False)]
-    evaluations = sum(map(len, stages))
-    requests = sum(math.ceil(len(stage) / adapter.max_batch) for stage in stages)
+def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count], adapter: Adapter) -> None:
+    """Count one round's ``needs`` of one endpoint; the unaltered instances go first, in requests of their own."""
+    new: dict[bool, list[Need]] = {True: [], False: []}
+    for need in needs:
+        sent = not need.known and need.key not in traffic.planned
+        if sent:
+            new[need.of_whole].append(need)
+        for index, place in enumerate(need.places):
+            count = counts[id(place.state)]
+            count.in_ledger += need.known
+            count.to_send += sent and not index
+            count.shared += not need.known and not (sent and not index)
+    for stage in new.values():
+        traffic.add(len(stage), adapter.max_batch)
+        traffic.planned.update(need.key for need in stage)
+        traffic.unsure += sum(need.unsure for need in stage)
+
+
+def _foresee(
+    states: Sequence[Answers],
+    earlier: Earlier,
+    counts: Mapping[int, _Count],
+    traffic: dict[str, _Traffic],
+    adapters: Mapping[str, Adapter],
+) -> None:
+    """Count the rounds that depend on answers: of one size, as far as the budgets allow."""
+    ahead: dict[str, Counter[int]] = {}
+    for state in states:
+        step = len(state.ask(earlier.start)) if state.ready else 0
+        if not step:
+            continue
+        asked, width = len(state.coalitions), state.task.width
+        rest = min(state.bill.budget, 2**state.task.masker.n) - asked
+        count = counts[id(state)]
+        count.at_most, count.to_send = True, count.to_send + rest * width
+        rounds = ahead.setdefault(state.task.remote.record.id, Counter())
+        for number, done in enumerate(range(0, rest, step)):
+            rounds[number] += min(step, rest - done) * width
+    for endpoint_id, rounds in ahead.items():
+        for evaluations in rounds.values():
+            traffic.setdefault(endpoint_id, _Traffic()).add(evaluations, adapters[endpoint_id].max_batch)
+
+
+def _lines(
+    tasks: Sequence[ProbeTask], states: Sequence[Answers], counts: Mapping[int, _Count]
+) -> Iterator[PlannedProbe]:
+    state_of = {id(task): state for state in states for task in state.bill.tasks}
+    for task in tasks:
+        state = state_of[id(task)]
+        count = counts[id(state)]
+        leads = task is state.task
+        yield PlannedProbe(
+            task.probe,
+            task.item.name,
+            task.remote.adapter.name,
+            task.method.name,
+            task.masker.n,
+            count.in_ledger + count.shared + count.to_send,
+            count.in_ledger,
+            count.shared if leads else count.shared + count.to_send,
+            count.to_send if leads else 0,
+            count.at_most,
+        )
+
+
+def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
     limits, price = adapter.limits, adapter.price
     return PlannedEndpoint(
         adapter.name,
-        evaluations,
-        requests,
-        price.request_micro * requests + price.item_micro * evaluations,
+        traffic.evaluations,
+        traffic.requests,
+        price.request_micro * traffic.requests + price.item_micro * traffic.evaluations,
         price.currency,
-        requests * limits.period / limits.rate if limits.rate else None,
-        sum(need.unsure for stage in stages for need in stage),
+        traffic.requests * limits.period / limits.rate if limits.rate else None,
+        traffic.unsure,
     )

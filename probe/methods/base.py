@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,3 +122,19 @@ class Method(Protocol):
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """From any table that holds the full coalition and enough others; missing rows widen the errors or raise
         ``ValueError`` saying what is missing."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A method that reads certain coalitions, whatever else a table holds: they are asked before anything is designed.
+
+    Others need not say anything: a table that several methods share always holds ∅ and the full coalition.
+    """
+
+    def essential(self, features: tuple[Feature, ...]) -> Bools:
+        """(k, n) distinct coalitions."""
+
+
+class OwnTable:
+    """Base of methods that neither share a table nor start from what earlier ones asked, because only rows that follow
+    their own design tell them anything."""

@@ -1,0 +1,177 @@
+"""The answers of one bill as they come in: what to ask next, and what the tasks are explained from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from adapters import Prediction
+from probe.engine.bills import Bill
+from probe.engine.known import Start
+from probe.engine.tasks import ProbeTask
+from probe.errors import ConfigError
+from probe.methods.base import Bools, CoalitionTable, Explanation, Finding, Floats
+from probe.methods.design import without_known
+from probe.targets import Target
+
+
+class Unexplained(Exception):
+    """There is no explanation, and this is why."""
+
+
+class Answers:
+    """One bill's evaluations, asked and answered."""
+
+    def __init__(self, bill: Bill) -> None:
+        task = bill.lead
+        self.bill = bill
+        self.task = task
+        self.ended = False  #: nothing more will be asked
+        self.coalitions: Bools = np.zeros((0, task.masker.n), dtype=bool)
+        self.keys = bytearray()  # 32 bytes each, in the order of the values
+        self.target: Target | None = None
+        self.failure: str | None = None  #: why there will be no explanation
+        self.failure_is_usage = False  #: … because the config asks for something that is not there
+        self.from_ledger = 0
+        self.rejected: list[str] = []
+        self.failed: list[str] = []
+        self.censored = 0
+        self.cost_micro = 0
+        self.request_shares = 0.0
+        self._settled_by_start = False
+        self._values: Floats = np.zeros((0, task.width))
+        self._undecided: dict[tuple[int, int], Prediction] = {}
+
+    def ask(self, start: Callable[[Bill], Start]) -> Bools:
+        """(k, n) coalitions to evaluate next; with k = 0 the asking has ended. ``start``: what a bill begins with.
+
+        What was refused or failed is not asked again.
+
+        Raises:
+            ConfigError: if the budget is too small.
+        """
+        if not len(self.coalitions):
+            begin = start(self.bill)
+            rows, self._settled_by_start = begin.rows, begin.whole
+        elif self._settled_by_start:
+            rows = self.coalitions[:0]
+        else:
+            rows = without_known(self.bill.more(self.table()), self.coalitions)
+            rows = rows[: max(0, self.bill.budget - len(self.coalitions))]
+        self.ended = not len(rows)
+        return rows
+
+    def extend(self, coalitions: Bools, keys: list[tuple[bytes, ...]]) -> int:
+        """Add the rows of one ask; returns the index of the first."""
+        first = len(self.coalitions)
+        self.coalitions = np.vstack([self.coalitions, coalitions])
+        for row in keys:
+            self.keys += b"".join(row)
+        self._values = np.vstack([self._values, np.full((len(coalitions), self.task.width), np.nan)])
+        return first
+
+    def put(self, row: int, column: int, prediction: Prediction) -> None:
+        """One answer. Those that come before the target is settled are the unaltered instance's, and wait for it."""
+        if self.failure is not None:
+            return
+        if self.target is None:
+            self._undecided[row, column] = prediction
+            return
+        try:
+            self._values[row, column] = self.target.value(prediction)
+        except LookupError as error:
+            self.failed.append(f"{self.bill.where}: {error.args[0]}")
+            return
+        self.censored += self.target.is_censored(prediction)
+
+    def settle(self) -> None:
+        """Fix the target on the answer to the unaltered instance: its first copy and repeat that has one, so that the order
+        of arrival does not matter. Without any answer there is no target, and nothing more needs to be asked."""
+        if self.target is not None or self.failure is not None or not self._undecided:
+            return
+        waiting, self._undecided = self._undecided, {}
+        try:
+            self.target = self.task.target.resolve(waiting[min(waiting)], where=self.bill.where)
+        except ConfigError as error:
+            self.failure, self.failure_is_usage = str(error), True
+            return
+        for (row, column), prediction in sorted(waiting.items()):
+            self.put(row, column, prediction)
+
+    def pretend(self) -> None:
+        """Take answers for granted, whatever they are: to see how many coalitions would be asked for next."""
+        missing = np.isnan(self._values)
+        self._values[missing] = np.random.default_rng(0).random(int(missing.sum()))
+        self.target = self.target or Target("", ())
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next coalitions can be asked for: every evaluation so far came to something."""
+        if self.ended or self.failure is not None:
+            return False
+        heard = self.answered + len(self.rejected) + len(self.failed)
+        return heard >= self._values.size and (self.target is not None or not len(self.coalitions))
+
+    @property
+    def settled(self) -> bool:
+        """Whether every evaluation has an answer or was refused for good: asking again would bring nothing new."""
+        return self.ended and self.answered + len(self.rejected) >= self._values.size
+
+    @property
+    def answered(self) -> int:
+        """Evaluations that have an answer."""
+        return int(np.count_nonzero(~np.isnan(self._values)))
+
+    def table(self) -> CoalitionTable:
+        """The coalitions all of whose evaluations are answered: mean over copies and repeats, and its variance as far as
+        repeats tell it (pooled over the table, because one row has too few)."""
+        whole = ~np.isnan(self._values).any(axis=1)
+        values = self._values[whole].reshape(-1, self.task.masker.copies, self.task.repeats)
+        noise = np.zeros(len(values))
+        first = values[:, :, :1]
+        apart = values - first  # exactly 0 where repeats agree: a deterministic endpoint's scores stay what they are
+        if self.task.repeats > 1 and len(values):
+            noise[:] = apart.var(axis=2, ddof=1).mean() / (self.task.repeats * self.task.masker.copies)
+        means = first[:, :, 0] + apart.mean(axis=2)
+        return CoalitionTable.of(self.coalitions[whole], means.mean(axis=1), noise)
+
+    def explain(self, task: ProbeTask) -> Explanation:
+        """What the method of ``task`` makes of the answers.
+
+        Raises:
+            Unexplained: it cannot make anything of them.
+        """
+        table = self.table()
+        if self.failure is None and not (table.m and table.coalitions.all(axis=1).any()):
+            reasons = self.failed + self.rejected
+            self.failure = (
+                f"no answer for the unaltered input: {reasons[0]}"
+                if reasons
+                else "the unaltered input was not answered"
+            )
+        if self.failure is not None:
+            raise Unexplained(self.failure)
+        try:
+            return task.method.explain(task.masker.features, table)
+        except ValueError as error:
+            raise Unexplained(f"too few answers to explain: {error}") from error
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What the user should know about how the answers came about."""
+        asked = self._values.size
+        found = []
+        if self.rejected:
+            found.append(Finding("P101", f"{len(self.rejected)} of {asked} inputs were refused: {self.rejected[0]}"))
+        missing = asked - self.answered - len(self.rejected)
+        if missing > 0:
+            reason = f": {self.failed[0]}" if self.failed else ""
+            found.append(Finding("P102", f"{missing} of {asked} evaluations have no answer{reason}"))
+        if self.censored:
+            found.append(
+                Finding(
+                    "P103",
+                    f"the target was cut off by the provider in {self.censored} of {asked} answers; its bound was used",
+                )
+            )
+        return tuple(found)
