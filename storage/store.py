@@ -228,9 +228,9 @@ class Store:
         return [rows.to_probe(row, shares.get(row["number"], ())) for row in found]
 
     def asked(self, instance_ids: Sequence[str], *, before: datetime) -> list[Asked]:
-        """What probes of these inputs asked that were explained until ``before``, oldest first.
+        """What probes of these inputs asked that ended until ``before``, oldest first.
 
-        Of probes with equal instance, endpoint, method and ``params_hash`` the newest finished and the newest unfinished one.
+        Of probes with equal instance, endpoint, method and ``params_hash`` the newest of each status.
         """
         same = (probe.c.instance_id, probe.c.endpoint_id, probe.c.method, probe.c.params_hash)
         found: list[tuple[int, Asked]] = []
@@ -238,7 +238,7 @@ class Store:
             for some in chunks(instance_ids, 500):
                 newest = (
                     sa.select(sa.func.max(probe.c.number))
-                    .where(probe.c.instance_id.in_(some) & (probe.c.finished <= before) & (probe.c.status != "failed"))
+                    .where(probe.c.instance_id.in_(some) & (probe.c.finished <= before))
                     .group_by(*same, probe.c.status)
                 )
                 question = (

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from adapters import Prediction
+from adapters import Instance, Prediction
+from probe.analysis.trust import closeness, judge
 from probe.engine.bills import Bill
 from probe.engine.known import Start
 from probe.engine.tasks import ProbeTask
 from probe.errors import ConfigError
-from probe.methods.base import Bools, CoalitionTable, Explanation, Finding, Floats
+from probe.methods.base import Bools, CoalitionTable, Explanation, Finding, Floats, Selective
 from probe.methods.design import without_known
 from probe.targets import Target
 
@@ -136,6 +138,14 @@ class Answers:
         means = first[:, :, 0] + apart.mean(axis=2)
         return CoalitionTable.of(self.coalitions[whole], means.mean(axis=1), noise)
 
+    def base_by_copy(self) -> Floats | None:
+        """The score with every feature replaced, by background row (copies,); ``None`` if it is not known."""
+        rows = np.flatnonzero(~self.coalitions.any(axis=1) & ~np.isnan(self._values).any(axis=1))
+        if not len(rows):
+            return None
+        found: Floats = self._values[rows[0]].reshape(self.task.masker.copies, self.task.repeats).mean(axis=1)
+        return found
+
     def explain(self, task: ProbeTask) -> Explanation:
         """What the method of ``task`` makes of the answers.
 
@@ -152,10 +162,25 @@ class Answers:
             )
         if self.failure is not None:
             raise Unexplained(self.failure)
+        method, masker = task.method, task.masker
         try:
-            return task.method.explain(task.masker.features, table)
+            explanation = method.explain(masker.features, table)
         except ValueError as error:
             raise Unexplained(f"too few answers to explain: {error}") from error
+        judgement = judge(
+            explanation,
+            table,
+            explain=lambda part: method.explain(masker.features, part),
+            rng=task.rng(),
+            reads=method.essential(masker.features) if isinstance(method, Selective) else None,
+            centre=closeness(masker.features, segments=masker.segments, shape=_shape(masker.instance)),
+            copies=self.base_by_copy(),
+        )
+        return replace(
+            explanation,
+            trust={**judgement.trust, **explanation.trust},
+            findings=explanation.findings + judgement.findings,
+        )
 
     def findings(self) -> tuple[Finding, ...]:
         """What the user should know about how the answers came about."""
@@ -175,3 +200,10 @@ class Answers:
                 )
             )
         return tuple(found)
+
+
+def _shape(instance: Instance) -> tuple[int, ...]:
+    """Of a text its length, of a picture its height and width; a row has no middle."""
+    if isinstance(instance, str):
+        return (len(instance),)
+    return instance.shape[:2] if isinstance(instance, np.ndarray) else ()
