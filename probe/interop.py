@@ -47,7 +47,6 @@ def shap_explanation(shown: Sequence[Shown]) -> Any:
         base_values=float(base[0]) if one else base,
         data=data[0] if one else data,
         feature_names=list(names),
-        output_names=shown[0].probe.target,
         error_std=None if np.isnan(errors).any() else errors[0] if one else errors,
     )
 

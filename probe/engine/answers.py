@@ -14,7 +14,6 @@ from probe.engine.known import Start
 from probe.engine.tasks import ProbeTask
 from probe.errors import ConfigError
 from probe.methods.base import Bools, CoalitionTable, Explanation, Finding, Floats, Selective
-from probe.methods.design import without_known
 from probe.targets import Target
 
 
@@ -42,6 +41,7 @@ class Answers:
         self.cost_micro = 0
         self.request_shares = 0.0
         self._settled_by_start = False
+        self._pretending = False
         self._values: Floats = np.zeros((0, task.width))
         self._undecided: dict[tuple[int, int], Prediction] = {}
 
@@ -59,10 +59,20 @@ class Answers:
         elif self._settled_by_start:
             rows = self.coalitions[:0]
         else:
-            rows = without_known(self.bill.more(self.table()), self.coalitions)
-            rows = rows[: max(0, self.bill.budget - len(self.coalitions))]
+            rows = self.bill.more(self.table(), self.coalitions, enough=self._enough)
         self.ended = not len(rows)
         return rows
+
+    def _enough(self) -> bool:
+        """Whether the stopping rule is content with what the leading method makes of the answers."""
+        stop, task = self.task.stop, self.task
+        if stop is None or self._pretending:
+            return False
+        try:
+            explanation = task.method.explain(task.masker.features, self.table())
+        except ValueError:
+            return False
+        return stop.reason(explanation, self.bill.budget) is not None
 
     def extend(self, coalitions: Bools, keys: list[tuple[bytes, ...]]) -> int:
         """Add the rows of one ask; returns the index of the first."""
@@ -103,6 +113,7 @@ class Answers:
 
     def pretend(self) -> None:
         """Take answers for granted, whatever they are: to see how many coalitions would be asked for next."""
+        self._pretending = True
         missing = np.isnan(self._values)
         self._values[missing] = np.random.default_rng(0).random(int(missing.sum()))
         self.target = self.target or Target("", ())
@@ -167,6 +178,8 @@ class Answers:
             explanation = method.explain(masker.features, table)
         except ValueError as error:
             raise Unexplained(f"too few answers to explain: {error}") from error
+        if task.stop is not None:
+            explanation = task.stop.corrected(explanation, self.bill.budget)
         judgement = judge(
             explanation,
             table,

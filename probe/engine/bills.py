@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from probe.engine.tasks import ProbeTask, digest
 from probe.errors import ConfigError
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Method, OwnTable
+from probe.methods.design import without_known
 from probe.methods.sharing import first_rows, lead_of, rows_from
 
 
@@ -57,25 +58,54 @@ class Bill:
         """SHA-256 of :meth:`params`."""
         return digest(self.params(task))
 
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of coalitions at which to see whether they suffice; the last is the budget."""
+        stop = self.lead.stop
+        return (self.budget,) if stop is None else stop.looks(self.lead.masker.n, self.budget)
+
     def first(self) -> Bools:
         """The coalitions to begin with.
 
         Raises:
             ConfigError: if the budget is too small for one of the methods.
         """
-        with self._worded():
-            return first_rows(self.methods, self.lead.masker.features, self.budget, self.lead.rng())
+        features = self.lead.masker.features
+        return self._within(self.looks, lambda look: first_rows(self.methods, features, look, self.lead.rng()))
 
     def first_from(self, known: Bools) -> Bools:
         """The coalitions to begin with where ``known`` (m, n) are answered already; see :meth:`first`."""
-        with self._worded():
-            self.first()  # a budget that is too small for a fresh start is one that was mistaken
-            return rows_from(self.methods, self.lead.masker.features, known, self.budget)
+        self.first()  # a budget that is too small for a fresh start is one that was mistaken
+        features = self.lead.masker.features
+        return self._within((self.budget,), lambda look: rows_from(self.methods, features, known, look))
 
-    def more(self, table: CoalitionTable) -> Bools:
-        """What the leading method wants next, given the answers so far."""
+    def more(self, table: CoalitionTable, asked: Bools, *, enough: Callable[[], bool]) -> Bools:
+        """What the leading method wants next, given the answers so far; (0, n) if nothing.
+
+        ``asked`` (m, n): all coalitions so far, also those without an answer, which are not asked again. ``enough``: whether
+        the answers suffice; it is asked at the looks only.
+        """
+        lead = self.lead
+        for look in (look for look in self.looks if look >= len(asked)):
+            rows = self._within(
+                (look, self.budget), lambda budget: lead.method.ask(lead.masker.features, table, budget, lead.rng())
+            )
+            rows = without_known(rows, asked)[: look - len(asked)]
+            if len(rows):
+                return rows
+            if look < self.budget and enough():
+                break
+        return asked[:0]
+
+    def _within(self, budgets: Sequence[int], ask: Callable[[int], Bools]) -> Bools:
+        """What ``ask`` gives under the first of ``budgets`` that is not too small."""
+        for budget in budgets[:-1]:
+            try:
+                return ask(budget)
+            except BudgetTooSmall:
+                continue
         with self._worded():
-            return self.lead.method.ask(self.lead.masker.features, table, self.budget, self.lead.rng())
+            return ask(budgets[-1])
 
     @contextmanager
     def _worded(self) -> Iterator[None]:
@@ -90,7 +120,7 @@ class Bill:
 def bills(tasks: Sequence[ProbeTask]) -> list[Bill]:
     """``tasks`` by what they can share, in the order of each bill's first task.
 
-    One bill: the same probe, instance, endpoint, masker settings, repeats, seed and target.
+    One bill: the same probe, instance, endpoint, masker settings, repeats, seed, target and stopping rule.
     """
     groups: dict[tuple[Any, ...], list[ProbeTask]] = {}
     for number, task in enumerate(tasks):
@@ -102,4 +132,4 @@ def bills(tasks: Sequence[ProbeTask]) -> list[Bill]:
 def _ground(task: ProbeTask) -> tuple[Any, ...]:
     masker = json.dumps(task.masker.settings, sort_keys=True, default=str)
     same = (task.probe, task.item.id, task.remote.record.id, masker)
-    return (*same, task.target, task.budget, task.repeats, task.fresh, task.seed)
+    return (*same, task.target, task.budget, task.repeats, task.fresh, task.seed, task.stop)

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+
 from adapters import Adapter
 from probe.engine.answers import Answers
 from probe.engine.bills import bills
 from probe.engine.known import Earlier
 from probe.engine.schedule import Need, collect
 from probe.engine.tasks import ProbeTask, check_readings
+from probe.methods.base import CoalitionTable
 from storage import Store, records
 
 #: rounds whose coalitions are known without any answer: what there is to begin with, and a design that goes on from there
@@ -33,7 +36,7 @@ class PlannedProbe:
     in_ledger: int
     shared: int
     to_send: int
-    at_most: bool  #: what is asked depends on the answers, so this is the most that the budget allows
+    at_most: bool  #: how much is asked depends on the answers: this is what the budget allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,7 @@ def make_plan(
             _tally(traffic.setdefault(endpoint_id, _Traffic()), needs.values(), counts, adapters[endpoint_id])
         for state in states:
             state.pretend()
-    _foresee(states, earlier, counts, traffic, adapters)
+    _foresee(states, counts, traffic, adapters)
     return Plan(
         tuple(_lines(tasks, states, counts)),
         tuple(_endpoint(adapters[id_], traffic[id_]) for id_ in adapters if id_ in traffic),
@@ -133,27 +136,40 @@ def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count
 
 def _foresee(
     states: Sequence[Answers],
-    earlier: Earlier,
     counts: Mapping[int, _Count],
     traffic: dict[str, _Traffic],
     adapters: Mapping[str, Adapter],
 ) -> None:
-    """Count the rounds that depend on answers: of one size, as far as the budgets allow."""
+    """Count the rounds that depend on answers, as far as the budgets allow."""
     ahead: dict[str, Counter[int]] = {}
+    sizes: dict[tuple[object, ...], list[int]] = {}
     for state in states:
-        step = len(state.ask(earlier.start)) if state.ready else 0
-        if not step:
+        if not state.ready:
             continue
-        asked, width = len(state.coalitions), state.task.width
-        rest = min(state.bill.budget, 2**state.task.masker.n) - asked
+        task, asked = state.task, len(state.coalitions)
+        alike = (task.method, task.masker.n, state.bill.budget, task.stop, asked)  # what the sizes of rounds depend on
+        if alike not in sizes:
+            sizes[alike] = list(_round_sizes(state))
+        if not sizes[alike]:
+            continue
         count = counts[id(state)]
-        count.at_most, count.to_send = True, count.to_send + rest * width
-        rounds = ahead.setdefault(state.task.remote.record.id, Counter())
-        for number, done in enumerate(range(0, rest, step)):
-            rounds[number] += min(step, rest - done) * width
+        count.at_most, count.to_send = True, count.to_send + sum(sizes[alike]) * task.width
+        rounds = ahead.setdefault(task.remote.record.id, Counter())
+        for number, size in enumerate(sizes[alike]):
+            rounds[number] += size * task.width
     for endpoint_id, rounds in ahead.items():
         for evaluations in rounds.values():
             traffic.setdefault(endpoint_id, _Traffic()).add(evaluations, adapters[endpoint_id].max_batch)
+
+
+def _round_sizes(state: Answers) -> Iterator[int]:
+    """How many coalitions each further round would ask for, whatever the answers."""
+    rng = np.random.default_rng(0)
+    table = state.table()
+    while len(rows := state.bill.more(table, table.coalitions, enough=lambda: False)):
+        yield len(rows)
+        values = np.concatenate([table.values, rng.random(len(rows))])
+        table = CoalitionTable.of(np.vstack([table.coalitions, rows]), values)
 
 
 def _lines(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from probe.errors import ConfigError
 from probe.inputs import Item
 from probe.maskers.base import Masker
 from probe.methods.base import Bools, Method
+from probe.methods.stopping import StopRule
 from probe.targets import TargetSpec
 from storage import records
 
@@ -43,6 +44,7 @@ class ProbeTask:
     repeats: int
     fresh: timedelta
     seed: int
+    stop: StopRule | None = None  #: when fewer evaluations than the budget will do
 
     @property
     def width(self) -> int:
@@ -63,6 +65,7 @@ class ProbeTask:
             "budget": self.budget,
             "repeats": self.repeats,
             "seed": self.seed,
+            **({} if self.stop is None else {"stop": asdict(self.stop)}),
         }
 
     def params_hash(self) -> bytes:

@@ -218,7 +218,9 @@ def test_init_writes_what_plan_accepts(tmp_path: Path) -> None:
     assert {each["method"] for each in planned.json["probes"]} == {"occlusion", "substitution", "lime", "shapley"}
     to_send = {each["method"]: each["to_send"] for each in planned.json["probes"]}
     assert to_send["substitution"] > 0
-    assert to_send["shapley"] > 0 == to_send["occlusion"] == to_send["lime"], "shapley's evaluations serve these two as well"
+    assert to_send["shapley"] > 0 == to_send["occlusion"] == to_send["lime"], (
+        "shapley's evaluations serve these two as well"
+    )
     schema = json.loads((tmp_path / "probe.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     again = here("init", cwd=tmp_path)
