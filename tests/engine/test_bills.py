@@ -22,6 +22,7 @@ from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, CoalitionTable, Method, OwnTable, View
 from probe.methods.design import ends, enumerate_all, find_rows, leave_one_out, without_known
 from probe.methods.kernelshap import KernelShap
+from probe.methods.stopping import StopRule
 from probe.targets import TargetSpec
 from storage import Store
 from tests.engine.harness import text_adapter, until
@@ -269,3 +270,40 @@ def test_the_strictest_freshness_of_a_bill_is_its_own(server: RunningServer, sto
     server.reset()
     run(one(adapter, "shapley", fresh=timedelta(0)), store)
     assert server.counts()["billed_items"] == 100
+
+
+def test_enough_is_enough(server: RunningServer, store: Store) -> None:
+    """An additive game of the logit is not additive, but nearly: intervals are narrow long before the budget."""
+    adapter = text_adapter(server.url)
+    rule = StopRule(half_width=0.1)
+    tasks = several(adapter, ("lime", "kernelshap"), budget=1000, stop=rule)
+    planned = plan(tasks, store)
+    assert planned.endpoints[0].evaluations == 1000
+    assert all(line.at_most for line in planned.probes)
+    result = run(tasks, store)
+    sent = server.counts()["billed_items"]
+    assert sent in rule.looks(N, 1000)[:-1]
+    kernelshap = result.probes[1]
+    assert kernelshap.evaluations == sent
+    assert "within ±0.1" in kernelshap.details["stop"]["reason"]
+    assert kernelshap.status == "finished"
+    server.reset()
+    assert attributions(run(tasks, store)) == attributions(result)
+    assert server.counts()["requests"] == 0
+    run(several(adapter, ("lime", "kernelshap"), budget=1000), store)
+    assert server.counts()["billed_items"] == 1000 - sent
+
+
+def test_a_rule_that_is_never_content_uses_the_budget(server: RunningServer, store: Store) -> None:
+    tasks = one(text_adapter(server.url), "kernelshap", stop=StopRule(half_width=1e-9))
+    planned = plan(tasks, store)
+    result = run(tasks, store)
+    assert server.counts()["billed_items"] == planned.endpoints[0].evaluations == 100
+    assert result.probes[0].details["stop"]["reason"] is None
+
+
+def test_repeats_of_a_deterministic_endpoint_change_nothing(server: RunningServer, store: Store) -> None:
+    adapter = text_adapter(server.url)
+    once, thrice = (run(one(adapter, "lime", repeats=n, budget=60 * n), store) for n in (1, 3))
+    assert attributions(once) == attributions(thrice)
+    assert "noise_share" not in thrice.probes[0].trust
