@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from probe.engine.events import (
@@ -38,6 +38,7 @@ class Progress:
         self._done = self._total = self._retried = 0
         self._last_line = monotonic()
         self._bars: Bars | None = None
+        self._task = TaskID(0)
         if stream.isatty() and not quiet:
             self._bars = Bars(
                 TextColumn("{task.description}"),
