@@ -144,10 +144,12 @@ def _held_out(
     ends = np.isin(table.coalitions.sum(axis=1), (0, table.n))
     masks = halves(table.coalitions, partners)
     try:
-        estimates = [explain(_rows_of(table, mask)).values for mask in masks]
+        parts_explained = [explain(_rows_of(table, mask)) for mask in masks]
     except ValueError:
         return math.nan, []
-    if not np.isfinite(estimates).all():
+    estimates = [part.values for part in parts_explained]
+    undetermined = any(finding.code == "P207" for part in parts_explained for finding in part.findings)
+    if undetermined or not np.isfinite(estimates).all():
         return math.nan, []
     tested = [masks[1] & ~ends, masks[0] & ~ends]
     if min(int(mask.sum()) for mask in tested) < _LEAST_ROWS:

@@ -74,7 +74,8 @@ def _print(plan: Plan, *, resumes: str | None) -> None:
     ]
     print_table(("probe", *_NUMBERS), rows, numbers=_NUMBERS, folded="probe")
     for endpoint in plan.endpoints:
-        parts = [f"{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
+        most = "at most " if endpoint.at_most else ""
+        parts = [f"{most}{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
         if endpoint.cost_micro:
             parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")
         if endpoint.least_seconds is not None:

@@ -29,6 +29,7 @@ class Answers:
         self.bill = bill
         self.task = task
         self.ended = False  #: nothing more will be asked
+        self.cut_off = False  #: more would be asked, but cannot be sent
         self.coalitions: Bools = np.zeros((0, task.masker.n), dtype=bool)
         self.keys = bytearray()  # 32 bytes each, in the order of the values
         self.target: Target | None = None
@@ -121,7 +122,7 @@ class Answers:
     @property
     def ready(self) -> bool:
         """Whether the next coalitions can be asked for: every evaluation so far came to something."""
-        if self.ended or self.failure is not None:
+        if self.ended or self.cut_off or self.failure is not None:
             return False
         heard = self.answered + len(self.rejected) + len(self.failed)
         return heard >= self._values.size and (self.target is not None or not len(self.coalitions))

@@ -50,6 +50,7 @@ class PlannedEndpoint:
     currency: str
     least_seconds: float | None  #: under its rate limit; ``None`` if no limit is known
     unsure: int
+    at_most: bool  #: as of its probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class _Traffic:
     evaluations: int = 0
     requests: int = 0
     unsure: int = 0
+    at_most: bool = False
 
     def add(self, evaluations: int, batch: int) -> None:
         self.evaluations += evaluations
@@ -158,8 +160,10 @@ def _foresee(
         for number, size in enumerate(sizes[alike]):
             rounds[number] += size * task.width
     for endpoint_id, rounds in ahead.items():
+        there = traffic.setdefault(endpoint_id, _Traffic())
+        there.at_most = True
         for evaluations in rounds.values():
-            traffic.setdefault(endpoint_id, _Traffic()).add(evaluations, adapters[endpoint_id].max_batch)
+            there.add(evaluations, adapters[endpoint_id].max_batch)
 
 
 def _round_sizes(state: Answers) -> Iterator[int]:
@@ -204,4 +208,5 @@ def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
         price.currency,
         traffic.requests * limits.period / limits.rate if limits.rate else None,
         traffic.unsure,
+        traffic.at_most,
     )

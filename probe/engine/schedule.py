@@ -99,7 +99,8 @@ def collect(
         if not state.ready:
             continue
         coalitions = state.ask(start)
-        if not len(coalitions) or state.task.remote.record.id in closed:
+        state.cut_off = state.task.remote.record.id in closed
+        if not len(coalitions) or state.cut_off:
             continue
         keys = [state.task.keys(coalition) for coalition in coalitions]
         first = state.extend(coalitions, keys)

@@ -1,8 +1,9 @@
 """What a method is: it asks for coalitions, and explains from their values. No I/O, no clock, no global randomness.
 
-``ask`` is called in rounds until it returns no rows; between rounds the table grows by exactly the rows it asked for, in
-that order. Everything a method needs is in the table, so resuming, a second target and offline re-analysis are one code
-path: the same rows and values give the same explanation, bit for bit.
+``ask`` is called in rounds until it returns no rows; between rounds the table grows by the rows it asked for, in that order,
+as far as they were answered. It may begin with rows that other methods or earlier probes asked. Everything a method needs is
+in the table, so resuming, a second target and offline re-analysis are one code path: the same rows and values give the same
+explanation, bit for bit.
 """
 
 from __future__ import annotations

@@ -49,6 +49,11 @@ def test_an_additive_game_is_agreed_on() -> None:
     assert codes(judgement) == []
 
 
+def test_halves_that_determine_nothing_are_no_witnesses() -> None:
+    _, judgement = judged(sampled(lambda rows: rows @ np.arange(16.0), m=34, n=16))
+    assert not {"agreement", "half_split_spread"} & set(judgement.trust)
+
+
 def test_equal_features_agree_in_any_order() -> None:
     _, judgement = judged(sampled(lambda rows: rows.sum(axis=1) / N))
     assert judgement.trust["agreement"] == pytest.approx(judgement.trust["agreement_by_chance"]) == pytest.approx(1)
