@@ -9,19 +9,10 @@ from types import TracebackType
 from typing import Self, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
-from probe.engine.events import (
-    EndpointStopped,
-    EvaluationDone,
-    Event,
-    ProbeFinished,
-    Retried,
-    RoundStarted,
-    RunStarted,
-    Throttled,
-)
+from probe.engine.events import EndpointStopped, EvaluationDone, Event, ProbeFinished, Retried, RunStarted, Throttled
 from probe.report.clean import safe_text
 
 _PLAIN_EVERY = 10.0  #: seconds between lines where there is no terminal
@@ -38,7 +29,6 @@ class Progress:
         self._done = self._total = self._retried = 0
         self._last_line = monotonic()
         self._bars: Bars | None = None
-        self._task = TaskID(0)
         if stream.isatty() and not quiet:
             self._bars = Bars(
                 TextColumn("{task.description}"),
@@ -65,8 +55,6 @@ class Progress:
         """Show ``event`` if it is something to show."""
         if isinstance(event, RunStarted):
             self._start(event)
-        elif isinstance(event, RoundStarted):
-            self._more(event.evaluations)
         elif isinstance(event, EvaluationDone):
             self._step()
         elif isinstance(event, Retried):
@@ -83,22 +71,15 @@ class Progress:
             self._line(f"{' · '.join(safe_text(word) for word in what)}: {event.status}")
 
     def _start(self, event: RunStarted) -> None:
+        self._total = event.evaluations
         resumed = "taken up again, " if event.resumed else ""
         unsure = f", {event.unsure} unsure" if event.unsure else ""
         self._line(
             f"run {event.run_id}: {resumed}{event.probes} probes, {event.evaluations} evaluations to send, "
             f"{event.from_ledger} in the ledger{unsure}"
         )
-        self._more(event.evaluations)
-
-    def _more(self, evaluations: int) -> None:
-        self._total += evaluations
-        if self._bars is None or not evaluations:
-            return
-        if self._bars.tasks:
-            self._bars.update(self._task, total=self._total)
-        else:
-            self._task = self._bars.add_task("sending", total=self._total, note="")
+        if self._bars is not None and event.evaluations:
+            self._task = self._bars.add_task("sending", total=event.evaluations, note="")
 
     def _step(self) -> None:
         self._done += 1

@@ -41,8 +41,7 @@ class Answers:
         self.censored = 0
         self.cost_micro = 0
         self.request_shares = 0.0
-        self._settled_by_start = False
-        self._pretending = False
+        self.begun_whole = False  #: what it began with is all there will be
         self._values: Floats = np.zeros((0, task.width))
         self._undecided: dict[tuple[int, int], Prediction] = {}
 
@@ -56,8 +55,8 @@ class Answers:
         """
         if not len(self.coalitions):
             begin = start(self.bill)
-            rows, self._settled_by_start = begin.rows, begin.whole
-        elif self._settled_by_start:
+            rows, self.begun_whole = begin.rows, begin.whole
+        elif self.begun_whole:
             rows = self.coalitions[:0]
         else:
             rows = self.bill.more(self.table(), self.coalitions, enough=self._enough)
@@ -67,7 +66,7 @@ class Answers:
     def _enough(self) -> bool:
         """Whether the stopping rule is content with what the leading method makes of the answers."""
         stop, task = self.task.stop, self.task
-        if stop is None or self._pretending:
+        if stop is None:
             return False
         try:
             explanation = task.method.explain(task.masker.features, self.table())
@@ -111,13 +110,6 @@ class Answers:
             return
         for (row, column), prediction in sorted(waiting.items()):
             self.put(row, column, prediction)
-
-    def pretend(self) -> None:
-        """Take answers for granted, whatever they are: to see how many coalitions would be asked for next."""
-        self._pretending = True
-        missing = np.isnan(self._values)
-        self._values[missing] = np.random.default_rng(0).random(int(missing.sum()))
-        self.target = self.target or Target("", ())
 
     @property
     def ready(self) -> bool:
@@ -181,6 +173,7 @@ class Answers:
             raise Unexplained(f"too few answers to explain: {error}") from error
         if task.stop is not None:
             explanation = task.stop.corrected(explanation, self.bill.budget)
+        told = {finding.code for finding in explanation.findings}
         judgement = judge(
             explanation,
             table,
@@ -188,12 +181,12 @@ class Answers:
             rng=task.rng(),
             reads=method.essential(masker.features) if isinstance(method, Selective) else None,
             centre=closeness(masker.features, segments=masker.segments, shape=_shape(masker.instance)),
-            copies=self.base_by_copy(),
+            copies=self.base_by_copy() if masker.kind == "tabular" else None,
         )
         return replace(
             explanation,
             trust={**judgement.trust, **explanation.trust},
-            findings=explanation.findings + judgement.findings,
+            findings=(*explanation.findings, *(each for each in judgement.findings if each.code not in told)),
         )
 
     def findings(self) -> tuple[Finding, ...]:

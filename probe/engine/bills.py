@@ -75,9 +75,9 @@ class Bill:
 
     def first_from(self, known: Bools) -> Bools:
         """The coalitions to begin with where ``known`` (m, n) are answered already; see :meth:`first`."""
-        self.first()  # a budget that is too small for a fresh start is one that was mistaken
         features = self.lead.masker.features
-        return self._within((self.budget,), lambda look: rows_from(self.methods, features, known, look))
+        fresh = self.first()
+        return self._within((self.budget,), lambda look: rows_from(self.methods, features, known, look, fresh=fresh))
 
     def more(self, table: CoalitionTable, asked: Bools, *, enough: Callable[[], bool]) -> Bools:
         """What the leading method wants next, given the answers so far; (0, n) if nothing.

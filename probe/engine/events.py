@@ -28,17 +28,9 @@ class RunStarted(Event):
     seed: int
     resumed: bool
     probes: int
-    evaluations: int  #: to be sent in the first round
-    from_ledger: int
-    unsure: int  #: asked before a crash, answer unknown; they are asked once more
-
-
-@dataclass(frozen=True, slots=True)
-class RoundStarted(Event):
-    """Methods that go by the answers so far ask for more; the first round is part of :class:`RunStarted`."""
-
     evaluations: int  #: to be sent
     from_ledger: int
+    unsure: int  #: asked before a crash, answer unknown; they are asked once more
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,6 @@ from probe.engine.tasks import ProbeTask, check_readings
 from probe.methods.base import CoalitionTable
 from storage import Store, records
 
-#: rounds whose coalitions are known without any answer: what there is to begin with, and a design that goes on from there
-_FORESEEN = 2
-
 
 @dataclass(frozen=True, slots=True)
 class PlannedProbe:
@@ -73,12 +70,11 @@ class _Count:
 
 @dataclass(slots=True)
 class _Traffic:
-    """What goes to one endpoint; ``planned``: the evaluations counted so far."""
+    """What goes to one endpoint; ``needs``: what of it is known by name."""
 
-    planned: set[bytes] = field(default_factory=set)
+    needs: list[Need] = field(default_factory=list)
     evaluations: int = 0
     requests: int = 0
-    unsure: int = 0
     at_most: bool = False
 
     def add(self, evaluations: int, batch: int) -> None:
@@ -91,8 +87,8 @@ def make_plan(
 ) -> Plan:
     """What ``tasks`` would send, given what is stored. ``resumes``: the run that would be taken up again.
 
-    Where a method decides on the next coalitions by the answers, their number is planned and none of them is taken to be
-    in the ledger.
+    Of rounds after the first, which go by the answers, the number of coalitions is planned; none of them is taken to be in
+    the ledger.
 
     Raises:
         ConfigError: if a budget is too small for its method, or two endpoints cannot be told apart.
@@ -103,55 +99,48 @@ def make_plan(
     earlier = Earlier(store, [state.bill for state in states], before=before, code_version=code_version)
     counts = {id(state): _Count() for state in states}
     adapters = {task.remote.record.id: task.remote.adapter for task in tasks}
-    traffic: dict[str, _Traffic] = {}
+    traffic = {endpoint_id: _Traffic() for endpoint_id in adapters}
     run_id = resumes.id if resumes is not None else None
-    for _ in range(_FORESEEN):
-        round_ = collect(states, start=earlier.start, lookup=store.lookup, now=now, run_id=run_id)
-        for endpoint_id, needs in round_.needs.items():
-            _tally(traffic.setdefault(endpoint_id, _Traffic()), needs.values(), counts, adapters[endpoint_id])
-        for state in states:
-            state.pretend()
-    _foresee(states, counts, traffic, adapters)
+    round_ = collect(states, start=earlier.start, lookup=store.lookup, now=now, run_id=run_id)
+    for endpoint_id, needs in round_.needs.items():
+        _tally(traffic[endpoint_id], needs.values(), counts, adapters[endpoint_id])
+    _foresee([state for state in states if not state.begun_whole], counts, traffic, adapters)
     return Plan(
         tuple(_lines(tasks, states, counts)),
-        tuple(_endpoint(adapters[id_], traffic[id_]) for id_ in adapters if id_ in traffic),
+        tuple(_endpoint(adapters[id_], there) for id_, there in traffic.items()),
     )
 
 
 def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count], adapter: Adapter) -> None:
-    """Count one round's ``needs`` of one endpoint; the unaltered instances go first, in requests of their own."""
-    new: dict[bool, list[Need]] = {True: [], False: []}
+    """Count the first round's ``needs`` of one endpoint; the unaltered instances go first, in requests of their own."""
+    stages: dict[bool, int] = {True: 0, False: 0}
     for need in needs:
-        sent = not need.known and need.key not in traffic.planned
-        if sent:
-            new[need.of_whole].append(need)
         for index, place in enumerate(need.places):
             count = counts[id(place.state)]
             count.in_ledger += need.known
-            count.to_send += sent and not index
-            count.shared += not need.known and not (sent and not index)
-    for stage in new.values():
-        traffic.add(len(stage), adapter.max_batch)
-        traffic.planned.update(need.key for need in stage)
-        traffic.unsure += sum(need.unsure for need in stage)
+            count.to_send += not need.known and not index
+            count.shared += not need.known and bool(index)
+        if not need.known:
+            stages[need.of_whole] += 1
+            traffic.needs.append(need)
+    for evaluations in stages.values():
+        traffic.add(evaluations, adapter.max_batch)
 
 
 def _foresee(
     states: Sequence[Answers],
     counts: Mapping[int, _Count],
-    traffic: dict[str, _Traffic],
+    traffic: Mapping[str, _Traffic],
     adapters: Mapping[str, Adapter],
 ) -> None:
-    """Count the rounds that depend on answers, as far as the budgets allow."""
+    """Count the rounds after the first."""
     ahead: dict[str, Counter[int]] = {}
     sizes: dict[tuple[object, ...], list[int]] = {}
     for state in states:
-        if not state.ready:
-            continue
-        task, asked = state.task, len(state.coalitions)
-        alike = (task.method, task.masker.n, state.bill.budget, task.stop, asked)  # what the sizes of rounds depend on
+        task = state.task
+        alike = (task.method, task.masker.n, state.bill.budget, task.stop, len(state.coalitions))
         if alike not in sizes:
-            sizes[alike] = list(_round_sizes(state))
+            sizes[alike] = _sizes_ahead(state)
         if not sizes[alike]:
             continue
         count = counts[id(state)]
@@ -160,20 +149,30 @@ def _foresee(
         for number, size in enumerate(sizes[alike]):
             rounds[number] += size * task.width
     for endpoint_id, rounds in ahead.items():
-        there = traffic.setdefault(endpoint_id, _Traffic())
-        there.at_most = True
+        traffic[endpoint_id].at_most = True
         for evaluations in rounds.values():
-            there.add(evaluations, adapters[endpoint_id].max_batch)
+            traffic[endpoint_id].add(evaluations, adapters[endpoint_id].max_batch)
 
 
-def _round_sizes(state: Answers) -> Iterator[int]:
-    """How many coalitions each further round would ask for, whatever the answers."""
-    rng = np.random.default_rng(0)
-    table = state.table()
-    while len(rows := state.bill.more(table, table.coalitions, enough=lambda: False)):
+def _sizes_ahead(state: Answers) -> list[int]:
+    """How many coalitions each round after the first asks for. Where that depends on the answers, all that is allowed."""
+    one, other = (list(_rounds(state, np.random.default_rng(seed))) for seed in range(2))
+    rest = min(state.bill.budget, 2**state.task.masker.n) - len(state.coalitions) - sum(one)
+    return [*one, rest] if one != other and rest > 0 else one
+
+
+def _rounds(state: Answers, rng: np.random.Generator) -> Iterator[int]:
+    """The sizes of further rounds, if the answers are what ``rng`` draws."""
+    coalitions = state.coalitions
+    values = rng.random(len(coalitions))
+    while True:
+        table = CoalitionTable.of(coalitions, values)
+        rows = state.bill.more(table, coalitions, enough=lambda: False)
+        if not len(rows):
+            return
         yield len(rows)
-        values = np.concatenate([table.values, rng.random(len(rows))])
-        table = CoalitionTable.of(np.vstack([table.coalitions, rows]), values)
+        coalitions = np.vstack([coalitions, rows])
+        values = np.concatenate([values, rng.random(len(rows))])
 
 
 def _lines(
@@ -207,6 +206,6 @@ def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
         price.request_micro * traffic.requests + price.item_micro * traffic.evaluations,
         price.currency,
         traffic.requests * limits.period / limits.rate if limits.rate else None,
-        traffic.unsure,
+        sum(need.unsure for need in traffic.needs),
         traffic.at_most,
     )

@@ -25,7 +25,7 @@ from probe.engine.bills import bills
 from probe.engine.budget import Budget
 from probe.engine.concurrency import batches, drained
 from probe.engine.dispatch import Dispatcher
-from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RoundStarted, RunFinished, RunStarted, silent
+from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
 from probe.engine.explained import probe_record
 from probe.engine.journal import AsyncJournal
 from probe.engine.known import Earlier
@@ -152,8 +152,6 @@ class Runner:
             for state in self._states:
                 if state.ended:
                     await self._explain(state)
-            if round_.needs:
-                self._emit(RoundStarted(*_counts(round_)))
 
     # -- setting out ----------------------------------------------------------------------------------------------------
 
@@ -239,7 +237,8 @@ class Runner:
 
     def _announce(self, run: records.Run, round_: Round, *, resumed: bool) -> None:
         self._unsure = sum(need.unsure for needs in round_.needs.values() for need in needs.values())
-        missing, known = _counts(round_)
+        known = sum(1 for _ in round_.known())
+        missing = sum(map(len, round_.needs.values())) - known
         self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
 
     # -- one round ------------------------------------------------------------------------------------------------------
@@ -376,12 +375,6 @@ class Runner:
             "unsure": self._unsure,
             "cost_micro": sum(each.cost_micro for each in stats),
         }
-
-
-def _counts(round_: Round) -> tuple[int, int]:
-    """Evaluations to be sent, and those in the ledger."""
-    known = sum(1 for _ in round_.known())
-    return sum(map(len, round_.needs.values())) - known, known
 
 
 def _wanted(need: Need) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from probe.maskers.base import Feature
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Method, Selective
-from probe.methods.design import ends, without_known
+from probe.methods.design import ends, find_rows, without_known
 
 #: whose designs serve others best, best first: they reach every size of coalition, so that any regression can be weighted
 LEADS = ("shapley", "kernelshap")
@@ -56,12 +56,16 @@ def first_rows(
     return np.vstack([essential, without_known(design, essential)[: budget - len(essential)]])
 
 
-def rows_from(methods: Sequence[Method], features: tuple[Feature, ...], known: Bools, budget: int) -> Bools:
+def rows_from(
+    methods: Sequence[Method], features: tuple[Feature, ...], known: Bools, budget: int, *, fresh: Bools
+) -> Bools:
     """(k, n) coalitions with which a shared table begins where ``known`` (m, n) are answered already, k ≤ ``budget``.
 
-    The essential rows of all methods, then the known ones in their order. Raises :class:`BudgetTooSmall`.
+    The essential rows of all methods, then the known ones in their order. ``fresh`` (l, n): what it would begin with if
+    nothing were known; of what is essential, only rows that are in it are added. Raises :class:`BudgetTooSmall`.
     """
-    essential = _affordable(methods, features, essential_rows(methods, features), budget)
+    wanted = essential_rows(methods, features)
+    essential = _affordable(methods, features, wanted[find_rows(fresh, wanted) >= 0], budget)
     return np.vstack([essential, without_known(known, essential)[: budget - len(essential)]])
 
 

@@ -69,10 +69,16 @@ def test_a_shared_table_has_what_is_essential_and_the_leads_design(budget: int) 
 
 def test_known_rows_follow_what_is_essential_in_their_order() -> None:
     known = methods("lime")[0].ask(FEATURES, CoalitionTable.empty(N), 60, rng())
-    rows = rows_from(methods("shapley"), FEATURES, known, 40)
+    rows = rows_from(methods("shapley"), FEATURES, known, 40, fresh=known)
     assert sorted(row_keys(rows[:2])) == sorted(row_keys(ends(N)))
     assert rows[2:].tolist() == [row for row in known.tolist() if 0 < sum(row) < N][:38]
-    assert len(rows_from(methods("shapley", "occlusion"), FEATURES, known, 40)) == 40
+    fresh = first_rows(methods("shapley", "occlusion"), FEATURES, 40, rng())
+    rows = rows_from(methods("shapley", "occlusion"), FEATURES, known, 40, fresh=fresh)
+    assert len(rows) == 40
+    assert (find_rows(rows, leave_one_out(N)) >= 0).all()
+    only_full = rows_from(methods("shapley"), FEATURES, leave_one_out(N), 40, fresh=leave_one_out(N))
+    assert only_full.all(axis=1).any()
+    assert only_full.any(axis=1).all(), "who does not ask for ∅ need not pay for it"
 
 
 @pytest.mark.parametrize(("names", "needed"), [(("occlusion", "shapley"), 14), (("occlusion", "occlusion"), 13)])
@@ -82,4 +88,4 @@ def test_a_budget_below_what_they_need(names: tuple[str, ...], needed: int) -> N
         first_rows(methods(*names), FEATURES, needed - 1, rng())
     assert caught.value.needed == needed
     with pytest.raises(BudgetTooSmall, match="occlusion"):
-        rows_from(methods("occlusion", "lime"), FEATURES, ends(N), 12)
+        rows_from(methods("occlusion", "lime"), FEATURES, ends(N), 12, fresh=leave_one_out(N))
