@@ -17,7 +17,7 @@ from probe.errors import BudgetReached, ConfigError, EndpointDown, ProbeError, S
 check_siblings()  # `adapters` and `storage` are names that other distributions use as well
 
 if TYPE_CHECKING:
-    from probe.api import aexplain, arun, explain, predict_fn, run
+    from probe.api import aexplain, aexplain_all, arun, explain, explain_all, predict_fn, run
     from probe.results import Result, Results
 
 __all__ = [
@@ -29,15 +29,17 @@ __all__ = [
     "Results",
     "StorageError",
     "aexplain",
+    "aexplain_all",
     "arun",
     "explain",
+    "explain_all",
     "predict_fn",
     "run",
 ]
 
 #: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
 _HOMES = {
-    **dict.fromkeys(("aexplain", "arun", "explain", "predict_fn", "run"), "probe.api"),
+    **dict.fromkeys(("aexplain", "aexplain_all", "arun", "explain", "explain_all", "predict_fn", "run"), "probe.api"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
 }
 

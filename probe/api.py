@@ -28,12 +28,14 @@ from probe.setup import (
     make_masker,
     method_choice,
     remote_of,
+    stop_rule,
     target_spec,
     transport_for,
 )
 from storage import Store
 
 Model = str | Adapter | Callable[[Sequence[Any]], Any]
+MethodEntry = str | Mapping[str, Mapping[str, Any]]
 
 
 async def arun(
@@ -87,10 +89,11 @@ async def aexplain(
     model: Model,
     instance: Any,
     *,
-    method: str | Mapping[str, Mapping[str, Any]] = "shapley",
+    method: MethodEntry = "shapley",
     kind: Kind | None = None,
     target: str = "top1",
     budget: int = 300,
+    stop: Mapping[str, Any] | None = None,
     masker: Mapping[str, Any] | None = None,
     repeats: int = 1,
     seed: int = 1,
@@ -106,6 +109,9 @@ async def aexplain(
         method: a name, or ``{name: settings}``.
         masker: masker settings; tables need ``background`` (a row or a list of rows).
         budget: most evaluations.
+        stop: ``{"half_width": 0.03}``, ``{"top": 5}`` or both: fewer evaluations, if every 95 % interval is as narrow or the
+            order of so many features is settled.
+        repeats: how often each input is asked, to measure the endpoint's noise.
         storage: database URL whose ledger is used and filled; by default the config's for an endpoint given by name, and a
             temporary one otherwise.
 
@@ -114,42 +120,90 @@ async def aexplain(
         EndpointDown: there was no answer to explain.
         StorageError: the database failed; what was answered before is kept.
     """
-    item = as_item(instance, kind=kind)
-    project = Project.load(Path(config), environment=os.environ) if isinstance(model, str) else None
-    remote = project.remote(str(model)) if project is not None else _local_remote(model)
-    choice = method_choice(method if isinstance(method, str) else dict(method), kind=item.kind, where="method")
-    given = _rows_as_lists(masker or {})
-    task = ProbeTask(
-        probe="explain",
-        item=item,
-        remote=remote,
-        method=choice.method,
-        masker=make_masker(item, choice.view, {**given, **choice.masker}, seed=seed, where="masker"),
-        target=target_spec(target),
+    results = await aexplain_all(
+        model,
+        instance,
+        methods=(method,),
+        kind=kind,
+        target=target,
         budget=budget,
+        stop=stop,
+        masker=masker,
         repeats=repeats,
-        fresh=timedelta(hours=24),
         seed=seed,
+        config=config,
+        storage=storage,
     )
-    task.target.check(remote.adapter.labels, where="target")
-    url = storage or (project.storage_url if project is not None else None)
-    with storage_errors(), _store(url) as store:
-        settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
-        environment = os.environ if project is None else project.environment
-        runner = Runner(
-            [task], store, settings=settings, open_transport=lambda adapter: transport_for(adapter, environment)
-        )
-        results = _results(store, await runner.run())
-    result = results[0]
-    if result.probe.status == "failed":
-        kind_of_error = ConfigError if results.exit_code == 2 else EndpointDown
-        raise kind_of_error((results.reasons or (result.probe.error or "no explanation",))[0])
-    return result
+    return results[0]
 
 
 def explain(model: Model, instance: Any, **options: Any) -> Result:
     """:func:`aexplain`, from ordinary code or a notebook."""
     return run_sync(aexplain(model, instance, **options))
+
+
+async def aexplain_all(
+    model: Model,
+    instance: Any,
+    *,
+    methods: Sequence[MethodEntry],
+    kind: Kind | None = None,
+    target: str = "top1",
+    budget: int = 300,
+    stop: Mapping[str, Any] | None = None,
+    masker: Mapping[str, Any] | None = None,
+    repeats: int = 1,
+    seed: int = 1,
+    config: str | Path = "probe.yaml",
+    storage: str | None = None,
+) -> Results:
+    """Explain one answer of ``model`` by several ``methods``, in their order, on one bill.
+
+    Methods that look at the same features share one set of evaluations within ``budget``. Arguments and errors are those of
+    :func:`aexplain`.
+    """
+    item = as_item(instance, kind=kind)
+    project = Project.load(Path(config), environment=os.environ) if isinstance(model, str) else None
+    remote = project.remote(str(model)) if project is not None else _local_remote(model)
+    wanted, rule = target_spec(target), stop_rule(stop)
+    wanted.check(remote.adapter.labels, where="target")
+    given = _rows_as_lists(masker or {})
+    tasks = []
+    for entry in methods:
+        choice = method_choice(entry if isinstance(entry, str) else dict(entry), kind=item.kind, where="method")
+        tasks.append(
+            ProbeTask(
+                probe="explain",
+                item=item,
+                remote=remote,
+                method=choice.method,
+                masker=make_masker(item, choice.view, {**given, **choice.masker}, seed=seed, where="masker"),
+                target=wanted,
+                budget=budget,
+                repeats=repeats,
+                fresh=timedelta(hours=24),
+                seed=seed,
+                stop=rule,
+            )
+        )
+    url = storage or (project.storage_url if project is not None else None)
+    with storage_errors(), _store(url) as store:
+        settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
+        environment = os.environ if project is None else project.environment
+        runner = Runner(
+            tasks, store, settings=settings, open_transport=lambda adapter: transport_for(adapter, environment)
+        )
+        results = _results(store, await runner.run())
+    for result in results:
+        if result.probe.status == "failed":
+            kind_of_error = ConfigError if results.exit_code == 2 else EndpointDown
+            raise kind_of_error((results.reasons or (result.probe.error or "no explanation",))[0])
+    return results
+
+
+def explain_all(model: Model, instance: Any, **options: Any) -> Results:
+    """:func:`aexplain_all`, from ordinary code or a notebook."""
+    return run_sync(aexplain_all(model, instance, **options))
 
 
 def predict_fn(

@@ -153,6 +153,21 @@ TargetEntry = Annotated[
 ]
 
 
+class Stop(_Model):
+    """When fewer evaluations than the budget will do; whichever comes first if both are given."""
+
+    half_width: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="every 95 % interval is ± this or narrower, in score units"
+    )
+    top: int | None = Field(default=None, ge=1, description="the order of so many strongest features is settled")
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Stop:
+        if self.half_width is None and self.top is None:
+            raise ValueError("write half_width, top or both")
+        return self
+
+
 class ProbeConfig(_Model):
     """One entry of ``probes``: instances × endpoints × methods."""
 
@@ -162,8 +177,12 @@ class ProbeConfig(_Model):
     methods: list[MethodEntry] = Field(min_length=1)
     target: TargetEntry = "top1"
     budget: int = Field(
-        default=300, ge=2, le=10_000_000, description="most evaluations per instance, endpoint and method"
+        default=300,
+        ge=2,
+        le=10_000_000,
+        description="most evaluations per input and endpoint; methods that look at the same features share them",
     )
+    stop: Stop | None = None
     masker: dict[str, Any] = Field(default_factory=dict)
     repeats: int = Field(default=1, ge=1, le=100)
     fresh: Duration = timedelta(hours=24)
@@ -314,7 +333,8 @@ def _known_keys(path: list[str | int], data: Any) -> list[str]:
         shapes: dict[str, type[_Model]] = {"<inline>": Inline, "<table>": Table}
         shape = shapes.get(_shape_of_inputs(data["probes"][path[1]]["inputs"]))
         return list(shape.model_fields) if shape else [*Files.model_fields, "csv", "parquet", "inline"]
-    return list(Group.model_fields) if path[2] == "target" else []
+    shapes_of: dict[str | int, type[_Model]] = {"target": Group, "stop": Stop}
+    return list(shapes_of[path[2]].model_fields) if path[2] in shapes_of else []
 
 
 def _excerpt(value: Any) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from probe.report import Shown, explanation_fragment, render_report, terminal_summary
+from probe.interop import data_frame, shap_explanation
+from probe.report import Shown, TrustCard, explanation_fragment, render_report, terminal_summary
 from storage import Store, records
 
 
@@ -52,6 +54,19 @@ class Result:
         """Score of the instance as it is; NaN if it was not answered."""
         return float("nan") if self.probe.full_value is None else self.probe.full_value
 
+    @property
+    def trust(self) -> TrustCard:
+        """How far to trust it, and what to do about it: verdict, facts, advice, and the figures behind them."""
+        return TrustCard.of(self.probe)
+
+    def to_shap(self) -> Any:
+        """As a ``shap.Explanation`` of shape (n,), for shap's plots. Raises :class:`ConfigError` without shap."""
+        return shap_explanation([self.shown])
+
+    def to_pandas(self) -> Any:
+        """As a ``pandas.DataFrame``, a line per feature. Raises :class:`ConfigError` without pandas."""
+        return data_frame([self.shown])
+
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The strongest features by absolute value."""
         known = (share for share in self.probe.attributions if np.isfinite(share.value))
@@ -84,6 +99,17 @@ class Results(Sequence[Result]):
     def shown(self) -> list[Shown]:
         """What reports are drawn from."""
         return [result.shown for result in self.items]
+
+    def to_shap(self) -> Any:
+        """As a ``shap.Explanation`` of shape (rows, n), for plots over many rows; one method and target at a time.
+
+        Raises :class:`ConfigError` without shap, or if the features differ.
+        """
+        return shap_explanation(self.shown)
+
+    def to_pandas(self) -> Any:
+        """As a ``pandas.DataFrame``, a line per explanation and feature. Raises :class:`ConfigError` without pandas."""
+        return data_frame(self.shown)
 
     def html(self) -> str:
         """The whole report: one self-contained page."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import importlib.metadata
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -12,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from adapters import Adapter, SpecError, Transport, endpoint_from_config, open_transport
-from probe.config import Config, Group, ProbeConfig, load_config, parse_duration
+from probe.config import Config, Group, ProbeConfig, Stop, load_config, parse_duration
 from probe.database import configured_url
 from probe.engine.budget import Budget
 from probe.engine.run import RunSettings
@@ -26,6 +29,7 @@ from probe.maskers.base import Kind, Masker
 from probe.maskers.factory import known_settings
 from probe.methods import METHODS, build_method
 from probe.methods.base import Method, View
+from probe.methods.stopping import StopRule
 from probe.targets import TargetSpec
 from storage import records
 
@@ -128,16 +132,17 @@ class Project:
         target = target_spec(spec.target)
         choices = [method_choice(entry, kind=spec.kind, where=f"{where}.methods") for entry in spec.methods]
         shared = self._with_rows(spec.masker, spec, items)
+        stop = stop_rule(spec.stop)
         tasks = []
         for item in items:
             maskers: dict[str, Masker] = {}
             for endpoint in spec.endpoints:
                 remote = remotes(endpoint)
                 target.check(remote.adapter.labels, where=f"{where}.target")
-                for index, choice in enumerate(choices):
-                    key = str(index)
+                for choice in choices:
+                    own = self._with_rows(choice.masker, spec, items)
+                    key = json.dumps([choice.view, own], sort_keys=True, default=str)
                     if key not in maskers:
-                        own = self._with_rows(choice.masker, spec, items)
                         maskers[key] = make_masker(item, choice.view, {**shared, **own}, seed=seed, where=where)
                     tasks.append(
                         ProbeTask(
@@ -151,6 +156,7 @@ class Project:
                             repeats=spec.repeats,
                             fresh=spec.fresh,
                             seed=seed,
+                            stop=stop,
                         )
                     )
         return tasks
@@ -246,6 +252,25 @@ def target_spec(target: str | Group) -> TargetSpec:
     if isinstance(target, Group):
         return TargetSpec(target.name, tuple(target.group))
     return TargetSpec() if target == "top1" else TargetSpec(target, (target,))
+
+
+def stop_rule(stop: Stop | Mapping[str, Any] | None) -> StopRule | None:
+    """When fewer evaluations than the budget will do.
+
+    Raises:
+        ConfigError: it says neither ``half_width`` nor ``top``, or something else.
+    """
+    if stop is None:
+        return None
+    try:
+        given = stop if isinstance(stop, Stop) else Stop.model_validate(dict(stop))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(["stop", *map(str, first["loc"])])
+        raise ConfigError(
+            f"{place}: {first['msg'].removeprefix('Value error, ')}; {{half_width: 0.03, top: 5}}"
+        ) from error
+    return StopRule(half_width=given.half_width, top_k=given.top)
 
 
 def remote_of(adapter: Adapter, *, provider: str, url: str, model: str) -> Remote:

@@ -131,6 +131,20 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What an earlier probe asked, as far as another one can go on from it."""
+
+    instance_id: str
+    endpoint_id: str
+    method: str
+    params_hash: bytes
+    params: Mapping[str, Any]
+    finished: bool  #: it came to its end; else the run was stopped before
+    code_version: str
+    table: bytes = field(repr=False)  #: as in :class:`Probe`
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What one model was asked on one day (UTC, by the time of sending)."""
 

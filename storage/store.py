@@ -13,7 +13,7 @@ from storage import migrations, rows
 from storage.columns import feature_key
 from storage.connect import Database, chunks
 from storage.errors import Ambiguous, NotFound
-from storage.records import Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
+from storage.records import Asked, Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
 from storage.schema import attribution, body, endpoint, evaluation, feature, instance, probe, run, usage_day
 
 _RESUMABLE: tuple[RunStatus, ...] = ("running", "interrupted", "partial")
@@ -234,6 +234,41 @@ class Store:
             ):
                 shares.setdefault(number, []).append((key, value, error))
         return [rows.to_probe(row, shares.get(row["number"], ())) for row in found]
+
+    def asked(self, instance_ids: Sequence[str], *, before: datetime) -> list[Asked]:
+        """What probes of these inputs asked that ended until ``before``, oldest first.
+
+        Of probes with equal instance, endpoint, method and ``params_hash`` the newest of each status.
+        """
+        same = (probe.c.instance_id, probe.c.endpoint_id, probe.c.method, probe.c.params_hash)
+        found: list[tuple[int, Asked]] = []
+        with self.database.reading() as connection:
+            for some in chunks(instance_ids, 500):
+                newest = (
+                    sa.select(sa.func.max(probe.c.number))
+                    .where(probe.c.instance_id.in_(some) & (probe.c.finished <= before))
+                    .group_by(*same, probe.c.status)
+                )
+                question = (
+                    sa.select(probe.c.number, *same, probe.c.params, probe.c.status, run.c.code_version, probe.c.asked)
+                    .join(run)
+                    .where(probe.c.number.in_(newest))
+                )
+                for (
+                    number,
+                    instance_id,
+                    endpoint_id,
+                    method,
+                    digest,
+                    params,
+                    status,
+                    version,
+                    table,
+                ) in connection.execute(question):
+                    finished = status == "finished"
+                    asked = Asked(instance_id, endpoint_id, method, digest, params, finished, version, table)
+                    found.append((number, asked))
+        return [asked for _, asked in sorted(found, key=lambda each: each[0])]
 
     def instance(self, instance_id: str) -> Instance:
         """The input of that id. Raises :class:`NotFound`."""

@@ -45,9 +45,7 @@ def command(
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
     with open_store(url) as store:
         earlier = store.resumable_run(run_digest(tasks), settings.seed)
-        plan = make_plan(
-            tasks, lookup=store.lookup, now=datetime.now(UTC), run_id=earlier.id if earlier is not None else None
-        )
+        plan = make_plan(tasks, store, now=datetime.now(UTC), code_version=settings.code_version, resumes=earlier)
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
@@ -72,13 +70,15 @@ def _print(plan: Plan, *, resumes: str | None) -> None:
     rows = [
         (
             " · ".join(safe_text(word, one_line=True) for word in _words(line)),
-            *(f"{n:,}" for n in (line.features, line.evaluations, line.in_ledger, line.shared, line.to_send)),
+            *(f"{n:,}" for n in (line.features, line.evaluations, line.in_ledger, line.shared)),
+            f"≤ {line.to_send:,}" if line.at_most and line.to_send else f"{line.to_send:,}",
         )
         for line in plan.probes
     ]
     print_table(("probe", *_NUMBERS), rows, numbers=_NUMBERS, folded="probe")
     for endpoint in plan.endpoints:
-        parts = [f"{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
+        most = "at most " if endpoint.at_most else ""
+        parts = [f"{most}{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
         if endpoint.tokens:
             parts.append(f"about {endpoint.tokens:,} tokens, estimated from the size of the requests")
         if endpoint.cost_micro and endpoint.tokens:

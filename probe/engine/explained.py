@@ -11,22 +11,28 @@ from typing import Any
 
 import numpy as np
 
-from probe.engine.tasks import ProbeState
+from probe.engine.answers import Answers, Unexplained
+from probe.engine.known import write_table
+from probe.engine.tasks import ProbeTask
 from probe.methods.base import Explanation
 from storage import records
 
 
 def probe_record(
-    state: ProbeState,
-    explanation: Explanation | None,
+    task: ProbeTask,
+    state: Answers,
+    explanation: Explanation | Unexplained,
     *,
     id_: str,
     run: records.Run,
     started: datetime,
     finished: datetime,
 ) -> tuple[records.Probe, bytes | None]:
-    """The row for the ``probe`` table, and the superpixel map as bytes (``.npy``) if the masker has one."""
-    task = state.task
+    """The row for the ``probe`` table, and the superpixel map as bytes (``.npy``) if the masker has one.
+
+    What the bill of several tasks sent is booked to the leading one.
+    """
+    pays = task is state.bill.lead
     segments = None
     if task.masker.segments is not None:
         segments = _npy(task.masker.segments)
@@ -37,22 +43,22 @@ def probe_record(
         instance_id=task.item.id,
         endpoint_id=task.remote.record.id,
         method=task.method.name,
-        params=task.params(),
-        params_hash=task.params_hash(),
+        params=state.bill.params(task),
+        params_hash=state.bill.params_hash(task),
         target=state.target.name if state.target is not None else task.target.name,
-        status="failed" if explanation is None else "finished" if state.settled else "partial",
+        status="failed" if isinstance(explanation, Unexplained) else "finished" if state.settled else "partial",
         started=started,
         finished=finished,
         from_ledger=state.from_ledger,
-        requests=round(state.request_shares),
-        cost_micro=state.cost_micro,
+        requests=round(state.request_shares) if pays else 0,
+        cost_micro=state.cost_micro if pays else 0,
         features=tuple(_json_ready(dataclasses.asdict(feature)) for feature in task.masker.features),
         segments_sha=None if segments is None else hashlib.sha256(segments).digest(),
-        table=_table(state),
+        table=write_table(state.coalitions, state.keys, task.width),
         findings=tuple({"code": finding.code, "message": finding.message} for finding in state.findings()),
-        error=state.failure,
+        error=str(explanation) if isinstance(explanation, Unexplained) else None,
     )
-    if explanation is None:
+    if isinstance(explanation, Unexplained):
         return record, segments
     names = [feature.name for feature in task.masker.features]
     known = np.isfinite(explanation.values)
@@ -76,19 +82,6 @@ def probe_record(
         ),
         segments,
     )
-
-
-def _table(state: ProbeState) -> bytes:
-    """A compressed ``.npz``: ``coalitions`` as packed bits (m, ⌈n/8⌉), ``n``, ledger ``keys`` (m, width, 32)."""
-    keys = np.frombuffer(bytes(state.keys), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez_compressed(
-        buffer,
-        coalitions=np.packbits(state.coalitions, axis=1),
-        n=np.array(state.task.masker.n),
-        keys=keys.reshape(len(state.coalitions), state.task.width, -1) if len(keys) else keys,
-    )
-    return buffer.getvalue()
 
 
 def _npy(array: np.ndarray[Any, Any]) -> bytes:

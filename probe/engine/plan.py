@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
+import numpy as np
+
 from adapters import Adapter, AdapterError, Usage
-from probe.engine.schedule import Lookup, Need, Round, collect
-from probe.engine.tasks import ProbeState, ProbeTask, check_readings
+from probe.engine.answers import Answers
+from probe.engine.bills import bills
+from probe.engine.known import Earlier
+from probe.engine.schedule import Need, collect
+from probe.engine.tasks import ProbeTask, check_readings
+from probe.methods.base import CoalitionTable
+from storage import Store, records
 
 _SAMPLE = 20  #: requests rendered to estimate the tokens of all
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedProbe:
-    """One line of the plan. An evaluation that several probes share counts as to-send for the first of them only."""
+    """One line of the plan. What several probes share counts as to-send for one of them: the method that designs it."""
 
     probe: str
     instance: str
@@ -27,6 +35,7 @@ class PlannedProbe:
     in_ledger: int
     shared: int
     to_send: int
+    at_most: bool  #: how much is asked depends on the answers: this is what the budget allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +49,7 @@ class PlannedEndpoint:
     currency: str
     least_seconds: float | None  #: under its rate limit; ``None`` if no limit is known
     unsure: int
+    at_most: bool  #: as of its probes
     tokens: int = 0  #: estimated from some of the requests; 0 where neither price nor limits count them
 
 
@@ -51,54 +61,162 @@ class Plan:
     endpoints: tuple[PlannedEndpoint, ...]
 
 
-def make_plan(tasks: Sequence[ProbeTask], *, lookup: Lookup, now: datetime, run_id: str | None) -> Plan:
-    """The first round of every probe (the only one, unless a method is adaptive) against what the ledger has.
+@dataclass(slots=True)
+class _Count:
+    """Evaluations of one bill."""
+
+    in_ledger: int = 0
+    shared: int = 0
+    to_send: int = 0
+    at_most: bool = False
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """What goes to one endpoint; ``needs``: what of it is known by name."""
+
+    needs: list[Need] = field(default_factory=list)
+    evaluations: int = 0
+    requests: int = 0
+    at_most: bool = False
+
+    def add(self, evaluations: int, batch: int) -> None:
+        self.evaluations += evaluations
+        self.requests += math.ceil(evaluations / batch)
+
+
+def make_plan(
+    tasks: Sequence[ProbeTask], store: Store, *, now: datetime, code_version: str, resumes: records.Run | None = None
+) -> Plan:
+    """What ``tasks`` would send, given what is stored. ``resumes``: the run that would be taken up again.
+
+    Of rounds after the first, which go by the answers, the number of coalitions is planned; none of them is taken to be in
+    the ledger.
 
     Raises:
         ConfigError: if a budget is too small for its method, or two endpoints cannot be told apart.
     """
     check_readings(tasks)
-    states = [ProbeState(task) for task in tasks]
-    round_ = collect(states, lookup=lookup, now=now, run_id=run_id)
-    counts = {id(state): [0, 0, 0] for state in states}
-    for needs in round_.needs.values():
-        for need in needs.values():
-            for index, place in enumerate(need.places):
-                counts[id(place.state)][0 if need.known else 1 if index else 2] += 1
-    probes = tuple(
-        PlannedProbe(
-            state.task.probe,
-            state.task.item.name,
-            state.task.remote.adapter.name,
-            state.task.method.name,
-            state.task.masker.n,
-            len(state.coalitions) * state.task.width,
-            *counts[id(state)],
-        )
-        for state in states
-    )
+    states = [Answers(bill) for bill in bills(tasks)]
+    before = resumes.started if resumes is not None else now
+    earlier = Earlier(store, [state.bill for state in states], before=before, code_version=code_version)
+    counts = {id(state): _Count() for state in states}
     adapters = {task.remote.record.id: task.remote.adapter for task in tasks}
+    traffic = {endpoint_id: _Traffic() for endpoint_id in adapters}
+    run_id = resumes.id if resumes is not None else None
+    round_ = collect(states, start=earlier.start, lookup=store.lookup, now=now, run_id=run_id)
+    for endpoint_id, needs in round_.needs.items():
+        _tally(traffic[endpoint_id], needs.values(), counts, adapters[endpoint_id])
+    _foresee([state for state in states if not state.begun_whole], counts, traffic, adapters)
     return Plan(
-        probes, tuple(_endpoint(round_, id_, adapter) for id_, adapter in adapters.items() if id_ in round_.needs)
+        tuple(_lines(tasks, states, counts)),
+        tuple(_endpoint(adapters[id_], there) for id_, there in traffic.items()),
     )
 
 
-def _endpoint(round_: Round, endpoint_id: str, adapter: Adapter) -> PlannedEndpoint:
-    stages = [round_.missing(endpoint_id, whole=True), round_.missing(endpoint_id, whole=False)]
-    evaluations = sum(map(len, stages))
-    requests = sum(math.ceil(len(stage) / adapter.max_batch) for stage in stages)
+def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count], adapter: Adapter) -> None:
+    """Count the first round's ``needs`` of one endpoint; the unaltered instances go first, in requests of their own."""
+    stages: dict[bool, int] = {True: 0, False: 0}
+    for need in needs:
+        for index, place in enumerate(need.places):
+            count = counts[id(place.state)]
+            count.in_ledger += need.known
+            count.to_send += not need.known and not index
+            count.shared += not need.known and bool(index)
+        if not need.known:
+            stages[need.of_whole] += 1
+            traffic.needs.append(need)
+    for evaluations in stages.values():
+        traffic.add(evaluations, adapter.max_batch)
+
+
+def _foresee(
+    states: Sequence[Answers],
+    counts: Mapping[int, _Count],
+    traffic: Mapping[str, _Traffic],
+    adapters: Mapping[str, Adapter],
+) -> None:
+    """Count the rounds after the first."""
+    ahead: dict[str, Counter[int]] = {}
+    sizes: dict[tuple[object, ...], list[int]] = {}
+    for state in states:
+        task = state.task
+        alike = (task.method, task.masker.n, state.bill.budget, task.stop, len(state.coalitions))
+        if alike not in sizes:
+            sizes[alike] = _sizes_ahead(state)
+        if not sizes[alike]:
+            continue
+        count = counts[id(state)]
+        count.at_most, count.to_send = True, count.to_send + sum(sizes[alike]) * task.width
+        rounds = ahead.setdefault(task.remote.record.id, Counter())
+        for number, size in enumerate(sizes[alike]):
+            rounds[number] += size * task.width
+    for endpoint_id, rounds in ahead.items():
+        traffic[endpoint_id].at_most = True
+        for evaluations in rounds.values():
+            traffic[endpoint_id].add(evaluations, adapters[endpoint_id].max_batch)
+
+
+def _sizes_ahead(state: Answers) -> list[int]:
+    """How many coalitions each round after the first asks for. Where that depends on the answers, all that is allowed."""
+    one, other = (list(_rounds(state, np.random.default_rng(seed))) for seed in range(2))
+    rest = min(state.bill.budget, 2**state.task.masker.n) - len(state.coalitions) - sum(one)
+    return [*one, rest] if one != other and rest > 0 else one
+
+
+def _rounds(state: Answers, rng: np.random.Generator) -> Iterator[int]:
+    """The sizes of further rounds, if the answers are what ``rng`` draws."""
+    coalitions = state.coalitions
+    values = rng.random(len(coalitions))
+    while True:
+        table = CoalitionTable.of(coalitions, values)
+        rows = state.bill.more(table, coalitions, enough=lambda: False)
+        if not len(rows):
+            return
+        yield len(rows)
+        coalitions = np.vstack([coalitions, rows])
+        values = np.concatenate([values, rng.random(len(rows))])
+
+
+def _lines(
+    tasks: Sequence[ProbeTask], states: Sequence[Answers], counts: Mapping[int, _Count]
+) -> Iterator[PlannedProbe]:
+    state_of = {id(task): state for state in states for task in state.bill.tasks}
+    for task in tasks:
+        state = state_of[id(task)]
+        count = counts[id(state)]
+        leads = task is state.task
+        yield PlannedProbe(
+            task.probe,
+            task.item.name,
+            task.remote.adapter.name,
+            task.method.name,
+            task.masker.n,
+            count.in_ledger + count.shared + count.to_send,
+            count.in_ledger,
+            count.shared if leads else count.shared + count.to_send,
+            count.to_send if leads else 0,
+            count.at_most,
+        )
+
+
+def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
     limits, price = adapter.limits, adapter.price
-    usage = _usage([need for stage in stages for need in stage], adapter, requests)
+    requests = traffic.requests
+    usage = _usage(traffic.needs, adapter, requests)
     seconds = [requests * limits.period / limits.rate] if limits.rate else []
     seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
         adapter.name,
-        evaluations,
+        traffic.evaluations,
         requests,
-        price.request_micro * (requests - 1) + price.item_micro * evaluations + price.of(0, usage) if requests else 0,
+        price.request_micro * (requests - 1) + price.item_micro * traffic.evaluations + price.of(0, usage)
+        if requests
+        else 0,
         price.currency,
         max(seconds, default=None),
-        sum(need.unsure for stage in stages for need in stage),
+        sum(need.unsure for need in traffic.needs),
+        traffic.at_most,
         usage.total,
     )
 

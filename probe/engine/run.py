@@ -21,12 +21,15 @@ from asyncio_throttle.throttler import Throttler
 
 from adapters import Adapter, Prediction, Transport
 from probe.clock import Clock
+from probe.engine.answers import Answers, Unexplained
+from probe.engine.bills import bills
 from probe.engine.budget import Budget
 from probe.engine.concurrency import batches, drained
 from probe.engine.dispatch import Dispatcher
 from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
 from probe.engine.explained import probe_record
 from probe.engine.journal import AsyncJournal
+from probe.engine.known import Earlier
 from probe.engine.outcome import Stop
 from probe.engine.purse import SharedBudget
 from probe.engine.retry import RetryPolicy
@@ -34,7 +37,8 @@ from probe.engine.schedule import Need, Round, collect
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer
 from probe.engine.stored import read_predictions
-from probe.engine.tasks import ProbeState, ProbeTask, Remote, check_readings
+from probe.engine.tasks import ProbeTask, Remote, check_readings
+from probe.methods.base import Explanation
 from storage import Journal, Purse, Store, records
 
 _BEAT = 1.0  #: seconds between two words on how it goes
@@ -107,7 +111,7 @@ class Runner:
         self._clock = clock or Clock()
         self._emit = emit
         self._new_id = new_id
-        self._states = [ProbeState(task) for task in tasks]
+        self._states = [Answers(bill) for bill in bills(tasks)]
         self._dispatchers: dict[str, Dispatcher] = {}
         self._interrupted = False
         self._unsure = 0
@@ -131,7 +135,7 @@ class Runner:
         digest = run_digest(self._tasks)
         self._started = self._clock.now()
         earlier = await asyncio.to_thread(self._store.resumable_run, digest, self._settings.seed)
-        round_ = await asyncio.to_thread(self._collect, earlier.id if earlier is not None else None)
+        round_ = await asyncio.to_thread(self._first, earlier)
         self._run = run = earlier or self._new_run(digest)
         async with AsyncExitStack() as stack:
             transports = {id_: self._open_transport(remote.adapter) for id_, remote in remotes.items()}
@@ -156,16 +160,28 @@ class Runner:
     async def _rounds(self, round_: Round) -> None:
         while round_.needs:
             await self._carry_out(round_)
-            await self._explain_finished()
-            if any(dispatcher.stopped for dispatcher in self._dispatchers.values()):
-                break
             round_ = await asyncio.to_thread(self._collect, self._run.id)
+            for state in self._states:
+                if state.ended:
+                    await self._explain(state)
 
     # -- setting out ----------------------------------------------------------------------------------------------------
 
+    def _first(self, resumed: records.Run | None) -> Round:
+        before = resumed.started if resumed is not None else self._started
+        all_bills = [state.bill for state in self._states]
+        self._earlier = Earlier(self._store, all_bills, before=before, code_version=self._settings.code_version)
+        return self._collect(resumed.id if resumed is not None else None)
+
     def _collect(self, run_id: str | None) -> Round:
-        open_ = [state for state in self._states if state.failure is None and state.complete]
-        return collect(open_, lookup=self._store.lookup, now=self._started, run_id=run_id)
+        return collect(
+            self._states,
+            start=self._earlier.start,
+            lookup=self._store.lookup,
+            now=self._started,
+            run_id=run_id,
+            closed={id_ for id_, dispatcher in self._dispatchers.items() if dispatcher.stopped},
+        )
 
     def _new_run(self, digest: bytes) -> records.Run:
         settings = self._settings
@@ -315,18 +331,19 @@ class Runner:
 
     # -- explaining and ending ------------------------------------------------------------------------------------------
 
-    async def _explain_finished(self) -> None:
-        """Explain what no method wants to know more about. With one-round methods that is everything."""
-        for state in self._states:
-            if state.complete and not len(await asyncio.to_thread(state.task.ask, state.table())):
-                await self._explain(state)
+    async def _explain(self, state: Answers) -> None:
+        for task in state.bill.tasks:
+            if (probe_id := self._probe_id(task, state)) not in self._probes:
+                self._probes[probe_id] = await self._explain_task(task, state, probe_id)
 
-    async def _explain(self, state: ProbeState) -> None:
-        probe_id = self._probe_id(state)
-        if probe_id in self._probes:
-            return
-        explanation = await asyncio.to_thread(state.explain)
+    async def _explain_task(self, task: ProbeTask, state: Answers, probe_id: str) -> records.Probe:
+        explanation: Explanation | Unexplained
+        try:
+            explanation = await asyncio.to_thread(state.explain, task)
+        except Unexplained as reason:
+            explanation = reason
         probe, segments = probe_record(
+            task,
             state,
             explanation,
             id_=probe_id,
@@ -337,7 +354,6 @@ class Runner:
         if segments is not None:
             await asyncio.to_thread(self._store.put_body, segments)
         await asyncio.to_thread(self._store.save_probe, probe)
-        self._probes[probe_id] = probe
         top = sorted(
             (share for share in probe.attributions if math.isfinite(share.value)), key=lambda share: -abs(share.value)
         )[:3]
@@ -345,8 +361,8 @@ class Runner:
             ProbeFinished(
                 probe.id,
                 probe.name,
-                state.task.item.name,
-                state.task.remote.adapter.name,
+                task.item.name,
+                task.remote.adapter.name,
                 probe.method,
                 probe.status,
                 probe.target,
@@ -354,16 +370,16 @@ class Runner:
                 probe.error,
             )
         )
+        return probe
 
-    def _probe_id(self, state: ProbeState) -> str:
-        task = state.task
+    def _probe_id(self, task: ProbeTask, state: Answers) -> str:
         parts = [
             self._run.id,
             task.probe,
             task.item.id,
             task.remote.record.id,
             task.method.name,
-            task.params_hash().hex(),
+            state.bill.params_hash(task).hex(),
         ]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -374,8 +390,9 @@ class Runner:
             if dispatcher.stopped is not None
         }
         usage_errors = tuple(state.failure for state in self._states if state.failure_is_usage and state.failure)
-        in_order = {id_: self._probes[id_] for id_ in map(self._probe_id, self._states) if id_ in self._probes}
-        probes = tuple(in_order.values())
+        state_of = {id(task): state for state in self._states for task in state.bill.tasks}
+        ids = dict.fromkeys(self._probe_id(task, state_of[id(task)]) for task in self._tasks)
+        probes = tuple(self._probes[id_] for id_ in ids)
         whole = not stops and all(probe.status == "finished" for probe in probes)
         status: records.RunStatus = "finished" if whole else "interrupted" if self._interrupted else "partial"
         totals = self._totals()

@@ -5,22 +5,24 @@ The same function serves ``plan`` (which stops here) and ``run`` (which sends th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
+from probe.engine.answers import Answers
+from probe.engine.bills import Bill
+from probe.engine.known import Start
 from probe.engine.shipment import Job
-from probe.engine.tasks import ProbeState
 from storage.records import Entry
 
 Lookup = Callable[[Sequence[bytes]], Mapping[bytes, Entry]]
 
 
 class Place(NamedTuple):
-    """Where an answer goes: a row and a column of one probe's values."""
+    """Where an answer goes: a row and a column of one bill's values."""
 
-    state: ProbeState
+    state: Answers
     row: int
     column: int
 
@@ -30,7 +32,7 @@ class Need:
     """One evaluation that somebody asked for. There may be very many, so it is small: what can be looked up is."""
 
     key: bytes
-    state: ProbeState  #: who asked first, and where in its values the answer goes
+    state: Answers  #: who asked first, and where in its values the answer goes
     row: int
     column: int
     others: tuple[Place, ...] = ()
@@ -75,16 +77,30 @@ class Round:
         return (need for needs in self.needs.values() for need in needs.values() if need.known)
 
 
-def collect(states: Sequence[ProbeState], *, lookup: Lookup, now: datetime, run_id: str | None) -> Round:
-    """Ask every probe what it wants next and find out what of it is missing.
+def collect(
+    states: Sequence[Answers],
+    *,
+    start: Callable[[Bill], Start],
+    lookup: Lookup,
+    now: datetime,
+    run_id: str | None,
+    closed: Collection[str] = (),
+) -> Round:
+    """Ask every bill what it wants next and find out what of it is missing.
 
-    ``run_id``: answers of this run count however old they are (a run that is taken up again). Probes that want nothing more
-    add nothing.
+    ``run_id``: answers of this run count however old they are (a run that is taken up again). Bills that want nothing more
+    add nothing, nor do those of ``closed`` endpoints (record ids), to which nothing can be sent any more.
+
+    Raises:
+        ConfigError: a budget is too small.
     """
     round_ = Round()
     for state in states:
-        coalitions = state.task.ask(state.table())
-        if not len(coalitions):
+        if not state.ready:
+            continue
+        coalitions = state.ask(start)
+        state.cut_off = state.task.remote.record.id in closed
+        if not len(coalitions) or state.cut_off:
             continue
         keys = [state.task.keys(coalition) for coalition in coalitions]
         first = state.extend(coalitions, keys)

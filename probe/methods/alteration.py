@@ -10,6 +10,7 @@ import numpy as np
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, CoalitionTable, Explanation, View
+from probe.methods.design import leave_one_out
 from probe.methods.effects import SingleChanges, ask_single_changes, single_changes
 
 
@@ -35,6 +36,10 @@ class Alteration:
         """The row as it is and every single altered value."""
         del rng  # nothing is drawn
         return ask_single_changes(self.name, features, table, budget)
+
+    def essential(self, features: tuple[Feature, ...]) -> Bools:
+        """All that it asks, and all that it reads of a larger table."""
+        return leave_one_out(len(features))
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """An altered value without an answer has the value NaN and is left out of its curve."""

@@ -1,15 +1,16 @@
 """What a method is: it asks for coalitions, and explains from their values. No I/O, no clock, no global randomness.
 
-``ask`` is called in rounds until it returns no rows; between rounds the table grows by exactly the rows it asked for, in
-that order. Everything a method needs is in the table, so resuming, a second target and offline re-analysis are one code
-path: the same rows and values give the same explanation, bit for bit.
+``ask`` is called in rounds until it returns no rows; between rounds the table grows by the rows it asked for, in that order,
+as far as they were answered. It may begin with rows that other methods or earlier probes asked. Everything a method needs is
+in the table, so resuming, a second target and offline re-analysis are one code path: the same rows and values give the same
+explanation, bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,3 +123,19 @@ class Method(Protocol):
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """From any table that holds the full coalition and enough others; missing rows widen the errors or raise
         ``ValueError`` saying what is missing."""
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A method that reads certain coalitions, whatever else a table holds: they are asked before anything is designed.
+
+    Others need not say anything: a table that several methods share always holds ∅ and the full coalition.
+    """
+
+    def essential(self, features: tuple[Feature, ...]) -> Bools:
+        """(k, n) distinct coalitions."""
+
+
+class OwnTable:
+    """Base of methods that neither share a table nor start from what earlier ones asked, because only rows that follow
+    their own design tell them anything."""

@@ -67,6 +67,26 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "The endpoint refused or never answered some of the altered inputs, so nothing is known of these features; the "
             "others are not affected. See what was refused, change the background or substitute, or run again.",
         ),
+        "P220": FindingText(
+            "the endpoint does not answer the same twice",
+            "Repeats of one request got different scores. The noise is small beside what replacing features does, and it is "
+            "in the standard errors; without repeats (repeats: 1) it would have gone unnoticed. Two runs will not be equal "
+            "to the last digit. Set the endpoint's temperature or seed if it has one.",
+        ),
+        "P221": FindingText(
+            "the values predict no better than chance",
+            "On combinations that had no part in the explanation, adding up the values of the features that were kept says no "
+            "more about the score than the same values dealt out to other features would. The explanation does not describe "
+            "what the model does here: do not act on its ranking. Raise the budget, use fewer and larger features, or explain "
+            "pairs of features instead of single ones.",
+        ),
+        "P222": FindingText(
+            "the background matters",
+            "The values say what each feature adds to the score of the background, and here that is not settled: either the "
+            "background rows that were drawn score very differently, or the input with everything replaced scores about as "
+            "high as the input itself although combinations in between do not. Another background could turn the values "
+            "round. Draw more background rows, use another fill (blur, mean, a mask token), and compare.",
+        ),
     }
 )
 
@@ -78,6 +98,9 @@ _PART = 0.02
 _NOISE_SHARE = 0.1
 _UNSTABLE = 0.5
 _POOR_FIT = 0.5
+_AGREES = 0.5
+_DRAWN = 0.25
+_ENDS_APART = 0.1
 #: evaluations per feature below which a sampled Shapley estimate is called rough
 ENOUGH_PER_FEATURE = 6
 
@@ -195,6 +218,54 @@ def unanswered(names: Sequence[str], of: int) -> list[Finding]:
             "P208", f"{len(names)} of {of} changes have no answer ({listed}): they have no value; run again to ask them"
         )
     ]
+
+
+def noise_seen(table: CoalitionTable) -> list[Finding]:
+    """P220 if repeats differ, by less than what P206 warns of."""
+    share = noise_share(table)
+    if not share < _NOISE_SHARE:
+        return []
+    deviation = math.sqrt(float(table.noise.max()))
+    return [
+        Finding(
+            "P220",
+            f"repeats of one request differ (standard error of a score {deviation:.2g}): the endpoint is not deterministic; "
+            "the intervals include it",
+        )
+    ]
+
+
+def unfaithful(agreement: float, by_chance: float) -> list[Finding]:
+    """P221 if values agree with held-out scores no better than 95 of 100 random assignments of them do.
+
+    Values that are all alike agree as well in any order; that is no fault where they agree.
+    """
+    if not agreement <= min(by_chance, _AGREES):
+        return []
+    return [
+        Finding(
+            "P221",
+            f"on combinations it has not seen the explanation agrees with the score at {agreement:.2f}, values dealt out at "
+            f"random reach {by_chance:.2f}: do not act on the ranking; raise the budget or use fewer features",
+        )
+    ]
+
+
+def background_matters(drawn: float, ends_apart: float, value_range: float) -> list[Finding]:
+    """P222 if the base value is uncertain by a quarter of what is explained, or what is explained is a tenth of the range.
+
+    ``drawn``: standard error of the base value over background rows as a share of ``ends_apart`` = |full − base|.
+    """
+    if drawn > _DRAWN:
+        seen = f"the background rows put the base value at ±{drawn:.0%} of what is explained: draw more of them"
+    elif ends_apart < _ENDS_APART * value_range:
+        seen = (
+            f"replacing everything changes the score by {ends_apart:.2g} only, while combinations range over "
+            f"{value_range:.2g}: compare another background"
+        )
+    else:
+        return []
+    return [Finding("P222", seen)]
 
 
 def figures(**named: float) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, CoalitionTable, Explanation, View
+from probe.methods.design import leave_one_out
 from probe.methods.effects import ask_single_changes, single_changes
 
 
@@ -33,6 +34,10 @@ class Occlusion:
         """The full coalition and every one without a single feature."""
         del rng  # nothing is drawn
         return ask_single_changes(self.name, features, table, budget)
+
+    def essential(self, features: tuple[Feature, ...]) -> Bools:
+        """All that it asks, and all that it reads of a larger table."""
+        return leave_one_out(len(features))
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """A feature whose row has no answer has the value NaN."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probe.report.model import Shown
+from probe.report.trust import TrustCard
 from storage import records
 
 
@@ -49,6 +50,7 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         "from_ledger": probe.from_ledger,
         "requests": probe.requests,
         "cost_micro": probe.cost_micro,
+        "card": _card(probe),
         "trust": {name: _finite(value) for name, value in probe.trust.items()},
         "findings": [dict(finding) for finding in probe.findings],
         "attributions": [
@@ -57,6 +59,13 @@ def probe_json(shown: Shown) -> dict[str, Any]:
         ],
         "details": _strict(probe.details),
     }
+
+
+def _card(probe: records.Probe) -> dict[str, Any]:
+    """What the trust card says, in words."""
+    card = TrustCard.of(probe)
+    facts = [{"label": fact.label, "value": fact.value, "words": fact.words, "tone": fact.tone} for fact in card.facts]
+    return {"verdict": card.verdict, "advice": list(card.advice), "facts": facts}
 
 
 def _finite(value: float | None) -> float | None:

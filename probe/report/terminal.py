@@ -16,10 +16,12 @@ from probe.report.figures import Decimals, figure, plural
 from probe.report.model import Shown, Unexplained
 from probe.report.shares import Share, largest, ranked
 from probe.report.totals import run_totals
+from probe.report.trust import TrustCard
 from probe.report.view import headline
 from storage.records import Run
 
 _POSITIVE, _NEGATIVE = "#e08214", "#4393c3"
+_VERDICTS = {"poor": "red", "fair": "yellow"}
 _BAR = 16  # cells
 #: with more explanations than this each one is a line
 _ROOMY = 8
@@ -99,9 +101,14 @@ def _explanation(console: Console, shown: Shown, top: int, *, roomy: bool) -> No
         _bars(console, found, strongest)
     else:
         _one_line(console, found, strongest)
+    card = TrustCard.of(probe)
+    if roomy or card.verdict == "poor":
+        _indented(console, Text(_safe(card.line(), 400), _VERDICTS.get(card.verdict, "dim")))
     for finding in probe.findings:
         message = f" {_safe(finding.get('message', ''), 400)}"
         _indented(console, Text.assemble((_safe(finding.get("code", "?"), 12), "yellow"), message))
+    if card.verdict == "poor" and not probe.findings:
+        _indented(console, Text(f"to do: {card.advice[0]}"))
 
 
 def _bars(console: Console, found: Sequence[Share], strongest: Sequence[Share]) -> None:

@@ -17,7 +17,7 @@ from probe.report.model import Shown
 from probe.report.palette import shade_name
 from probe.report.pictures import Heat, Picture, heat_map
 from probe.report.shares import Share, as_changes, largest, ranked, shares
-from probe.report.trust import Fact, trust_card
+from probe.report.trust import TrustCard
 from probe.report.words import Group, Piece, by_word, grouped, shaded, span_of
 from storage.records import Probe
 
@@ -36,7 +36,7 @@ class View:
     anchor: str
     shown: Shown
     score: str
-    facts: tuple[Fact, ...]
+    card: TrustCard
     settings: tuple[tuple[str, str], ...]
     lead: str = ""
     top: tuple[tuple[str, str, str], ...] = ()  #: name, value and shade of the strongest features
@@ -66,7 +66,7 @@ def view(shown: Shown, *, anchor: str, picture: Picture | None, picture_name: st
         anchor=anchor,
         shown=shown,
         score=figure(probe.full_value),
-        facts=tuple(trust_card(probe, currency=currency)),
+        card=TrustCard.of(probe, currency=currency),
         settings=tuple(_flat(probe.params)),
         picture=picture,
         picture_name=picture_name,

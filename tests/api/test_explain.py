@@ -47,6 +47,46 @@ def test_a_function_of_texts(method: str) -> None:
     assert result.probe.status == "finished"
 
 
+def test_several_methods_on_one_bill() -> None:
+    asked: list[str] = []
+
+    def counted(texts: Sequence[str]) -> list[Mapping[str, float]]:
+        asked.extend(texts)
+        return sentiment(texts)
+
+    text = "The lovely staff was slow, and the food awful."
+    results = probe.explain_all(
+        counted, text, methods=("occlusion", {"lime": {"kernel_width": 0.5}}, "shapley"), target="sentiment", budget=80
+    )
+    assert len(asked) == len(set(asked)) <= 80
+    assert [result.probe.method for result in results] == ["occlusion", "lime", "shapley"]
+    assert sum(result.probe.requests for result in results) == results[2].probe.requests
+    for result in results:
+        assert dict(zip(result.names, result.values, strict=True))["awful"] == pytest.approx(-3, abs=1e-6)
+
+
+def test_a_card_to_trust_it_by() -> None:
+    text = "The lovely staff was slow, and the food awful, said the man who came from afar."
+    good = probe.explain(sentiment, text, method="kernelshap", target="sentiment", budget=200, repeats=2).trust
+    assert (good.verdict, good.advice) == ("good", ())
+    assert good.figures["agreement"] == pytest.approx(1)
+    assert "endpoint noise none" in good.line()
+    rng = np.random.default_rng(0)
+    noisy = probe.explain(lambda texts: rng.random(len(texts)), text, method="lime", budget=60).trust
+    assert noisy.verdict == "poor"
+    assert noisy.advice
+
+
+def test_stop_when_it_is_enough() -> None:
+    text = " ".join(f"word{index}" for index in range(12)) + " lovely"
+    options: dict[str, Any] = {"method": "kernelshap", "target": "sentiment", "budget": 400}
+    early = probe.explain(sentiment, text, stop={"half_width": 0.01, "top": 3}, **options)
+    assert early.probe.evaluations < 400
+    for wrong in ({}, {"half_width": 0}, {"tpo": 3}):
+        with pytest.raises(probe.ConfigError, match=r"^stop"):
+            probe.explain(sentiment, text, stop=wrong, **options)
+
+
 def test_a_function_of_rows_with_a_background() -> None:
     background = [{"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0}, {"a": 2.0, "b": 4.0, "c": 6.0, "d": 1.0}]
     row = {"a": 1.0, "b": 1.0, "c": 1.0, "d": 9.0}

@@ -216,7 +216,11 @@ def test_init_writes_what_plan_accepts(tmp_path: Path) -> None:
     planned = probe("plan", "--json", cwd=tmp_path)
     assert planned.code == 0, planned.err
     assert {each["method"] for each in planned.json["probes"]} == {"occlusion", "substitution", "lime", "shapley"}
-    assert all(each["to_send"] > 0 for each in planned.json["probes"])
+    to_send = {each["method"]: each["to_send"] for each in planned.json["probes"]}
+    assert to_send["substitution"] > 0
+    assert to_send["shapley"] > 0 == to_send["occlusion"] == to_send["lime"], (
+        "shapley's evaluations serve these two as well"
+    )
     schema = json.loads((tmp_path / "probe.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     again = here("init", cwd=tmp_path)

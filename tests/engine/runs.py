@@ -80,9 +80,7 @@ def run(tasks: list[ProbeTask], store: Store, *, emit: Callable[[Event], None] =
 
 def plan(tasks: list[ProbeTask], store: Store, *, now: datetime | None = None) -> Plan:
     earlier = store.resumable_run(run_digest(tasks), 1)
-    return make_plan(
-        tasks, lookup=store.lookup, now=now or datetime.now(UTC), run_id=earlier.id if earlier is not None else None
-    )
+    return make_plan(tasks, store, now=now or datetime.now(UTC), code_version="0", resumes=earlier)
 
 
 def later(hours: float) -> Clock:

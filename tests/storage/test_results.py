@@ -214,3 +214,28 @@ def test_counts_name_everything(store: Store) -> None:
         "failed": 0,
     }
     assert store.usage(date(2026, 1, 1)) == []
+
+
+def test_what_was_asked_before_is_the_newest_of_each_question(store: Store) -> None:
+    def later(seconds: int) -> datetime:
+        return builders.NOON + timedelta(seconds=seconds)
+
+    store.start_run(builders.run("second", code_version="0.2.0"))
+    store.put_instance(dataclasses.replace(builders.INSTANCE, id="2" * 64))
+    store.save_probe(builders.probe("p1", finished=later(1), table=b"old"))
+    store.save_probe(builders.probe("p2", run_id="second", finished=later(2), table=b"new"))
+    store.save_probe(builders.probe("p3", run_id="second", name="cut short", status="partial", finished=later(3)))
+    store.save_probe(builders.probe("p4", method="lime", finished=later(4), table=b"lime"))
+    store.save_probe(builders.probe("p5", instance_id="2" * 64, finished=later(5), table=b"other"))
+    found = store.asked([builders.INSTANCE.id], before=later(5))
+    assert [(asked.method, asked.finished, asked.code_version) for asked in found] == [
+        ("shapley", True, "0.2.0"),
+        ("shapley", False, "0.2.0"),
+        ("lime", True, "0.1.0"),
+    ]
+    assert found[0].table == b"new"
+    assert found[0].params == builders.probe().params
+    assert [asked.table for asked in store.asked([builders.INSTANCE.id], before=later(1))] == [b"old"]
+    both = store.asked(["2" * 64, builders.INSTANCE.id, "3" * 64], before=later(9))
+    assert [asked.instance_id[0] for asked in both] == ["1", "1", "1", "2"]
+    assert store.asked([], before=later(9)) == []

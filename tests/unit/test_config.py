@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from probe.config import Files, Group, Inline, Table, load_config, parse_config, parse_duration
+from probe.config import Files, Group, Inline, Stop, Table, load_config, parse_config, parse_duration
 from probe.errors import ConfigError
 
 GOOD = """
@@ -66,6 +66,11 @@ def test_ways_to_name_inputs(inputs: str, kind: type) -> None:
     assert isinstance(parse_config(probe(f"inputs: {inputs}")).probes["p"].inputs, kind)
 
 
+def test_when_to_stop() -> None:
+    stop = parse_config(probe("stop: {half_width: 0.03, top: 5}")).probes["p"].stop
+    assert stop == Stop(half_width=0.03, top=5)
+
+
 def test_a_group_of_labels() -> None:
     target = parse_config(probe("target: {group: [tabby, tiger cat], name: any cat}")).probes["p"].target
     assert target == Group(group=["tabby", "tiger cat"], name="any cat")
@@ -74,6 +79,10 @@ def test_a_group_of_labels() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (probe("stop: {}"), "write half_width, top or both"),
+        (probe("stop: {half_width: 0}"), "probes.p.stop.half_width: input should be greater than 0"),
+        (probe("stop: {half_with: 0.1}"), "unknown key 'probes.p.stop.half_with'; did you mean 'half_width'?"),
+        (probe("stop: {top: 0}"), "probes.p.stop.top: input should be greater than or equal to 1"),
         ("", "the file is empty; `probe init` writes an example"),
         ("# nothing but a remark\n", "the file is empty"),
         ("just words", "expected a mapping with endpoints and probes, found str"),
