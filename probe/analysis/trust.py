@@ -140,30 +140,32 @@ def _held_out(
         return math.nan, [_Part(table.coalitions[other], table.values[other], explanation.values)]
     if table.n < _LEAST_FEATURES or table.m * table.n > _MOST_CELLS:
         return math.nan, []
-    partners = pair_partners(table.coalitions)
     ends = np.isin(table.coalitions.sum(axis=1), (0, table.n))
-    masks = halves(table.coalitions, partners)
+    one, other = halves(table.coalitions, pair_partners(table.coalitions))
+    # a method that compared two halves itself is asked for one only: explaining may take a second
+    compared = explanation.exact or "half_split_spread" in explanation.trust
+    parts = []
+    for told, untold in [(one, other)] if compared else [(one, other), (other, one)]:
+        tested = untold & ~ends
+        values = _determined(table, told, explain)
+        if values is None or tested.sum() < _LEAST_ROWS:
+            return math.nan, []
+        parts.append(_Part(table.coalitions[tested], table.values[tested], values))
+    if compared:
+        return math.nan, parts
+    return half_split_spread([part.values for part in parts], explanation.values, table.values), parts
+
+
+def _determined(
+    table: CoalitionTable, mask: NDArray[np.bool_], explain: Callable[[CoalitionTable], Explanation]
+) -> Floats | None:
+    """The values (n,) that the rows of ``mask`` give, if they give any for all features."""
     try:
-        parts_explained = [explain(_rows_of(table, mask)) for mask in masks]
+        explanation = explain(CoalitionTable(table.coalitions[mask], table.values[mask], table.noise[mask]))
     except ValueError:
-        return math.nan, []
-    estimates = [part.values for part in parts_explained]
-    undetermined = any(finding.code == "P207" for part in parts_explained for finding in part.findings)
-    if undetermined or not np.isfinite(estimates).all():
-        return math.nan, []
-    tested = [masks[1] & ~ends, masks[0] & ~ends]
-    if min(int(mask.sum()) for mask in tested) < _LEAST_ROWS:
-        return math.nan, []
-    spread = math.nan if explanation.exact else half_split_spread(estimates, explanation.values, table.values)
-    parts = [
-        _Part(table.coalitions[mask], table.values[mask], values)
-        for mask, values in zip(tested, estimates, strict=True)
-    ]
-    return spread, parts
-
-
-def _rows_of(table: CoalitionTable, mask: NDArray[np.bool_]) -> CoalitionTable:
-    return CoalitionTable(table.coalitions[mask], table.values[mask], table.noise[mask])
+        return None
+    told = np.isfinite(explanation.values).all() and all(finding.code != "P207" for finding in explanation.findings)
+    return explanation.values if told else None
 
 
 def _agreement(parts: Sequence[_Part], rng: np.random.Generator) -> tuple[float, float]:

@@ -91,6 +91,7 @@ def trust_card(probe: Probe, *, currency: str) -> list[Fact]:
     facts = [
         Fact("Evaluations", plural(probe.evaluations, "coalition"), ledger),
         Fact("Sent", plural(probe.requests, "request"), money(probe.cost_micro, currency) + _sharing(probe)),
+        *_stopping(probe),
         _precision(probe),
     ]
     trust = {name: value for name, number in probe.trust.items() if (value := finite(number)) is not None}
@@ -130,6 +131,17 @@ def _sharing(probe: Probe) -> str:
     if lead == probe.method:
         return f"; serves {', '.join(others)} as well" if others else ""
     return f"; shares the evaluations of {safe_text(lead, one_line=True, limit=40)}"
+
+
+def _stopping(probe: Probe) -> list[Fact]:
+    """How a rule for stopping early came out, if there was one."""
+    stop = probe.details.get("stop")
+    if not isinstance(stop, Mapping):
+        return []
+    reason = stop.get("reason")
+    if not reason:
+        return [Fact("Stopped", "at the budget", "the rule for stopping early was not met")]
+    return [Fact("Stopped", "when it was enough", safe_text(str(reason), one_line=True, limit=200))]
 
 
 def _agreement(trust: dict[str, float]) -> Fact:

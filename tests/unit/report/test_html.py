@@ -249,6 +249,37 @@ def test_curves_mark_the_row_as_it_is() -> None:
     assert labels == ["region: score from 0.310 for east to 0.680 for west"]
 
 
+def test_the_card_names_what_is_shared_what_stopped_it_and_what_to_do() -> None:
+    shared = {"shared": {"lead": {"method": "shapley"}, "with": ["lime", "shapley"]}, "repeats": 2}
+    html = explanation_fragment(
+        samples.text(
+            method="lime",
+            params=shared,
+            details={"stop": {"looks": 4, "reason": "the widest interval is ±0.02, within ±0.03"}},
+            trust={
+                "agreement": 0.3,
+                "agreement_by_chance": 0.4,
+                "insertion": 0.7,
+                "deletion": 0.2,
+                "single_share": 0.001,
+            },
+            findings=({"code": "P221", "message": "no better than chance"},),
+        )
+    )
+    for said in (
+        "shares the evaluations of shapley",
+        "within ±0.03",
+        "random values reach 0.40",
+        "insertion 0.70, deletion 0.20",
+        "saturated, only combinations tell",
+        "repeats of every request agree",
+        "do not act on the ranking; use fewer and larger features",
+    ):
+        assert said in html, said
+    lead = explanation_fragment(samples.text(method="shapley", params=shared))
+    assert "serves lime as well" in lead
+
+
 def test_the_card_says_what_it_cost_and_how_far_to_trust_it() -> None:
     text = re.sub(
         r"\s+",
