@@ -24,8 +24,8 @@ _STEPS = 80
 #: the largest number of features that act together in the model
 _ORDER = 5
 #: normal priors (mean, standard deviation) of logarithms, for values with mean square 1; a scale's mean is −log n
-_SCALE_SD = 3.0
-_WEIGHT = (0.0, 3.0)
+_SCALE_SD = 1.5
+_WEIGHT = (0.0, 1.5)
 _NUGGET = (-6.0, 4.0)
 _FIRST_NUGGET = -4.0
 #: bounds of the logarithms: a scale against 1/n, a weight, the nugget

@@ -70,7 +70,10 @@ class KernelShap:
             raise BudgetTooSmall(self.name, budget, min(needed, 2**n), n)
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
-        return singles_first_design(n, budget, rng, masses=kernel_masses(n), known=table.coalitions)
+        return self._design(n, budget, rng, table.coalitions)
+
+    def _design(self, n: int, budget: int, rng: np.random.Generator, known: Bools) -> Bools:
+        return singles_first_design(n, budget, rng, masses=kernel_masses(n), known=known)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """Raises :class:`ValueError` if ∅ or the full coalition is missing, or nothing else is there."""

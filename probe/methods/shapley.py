@@ -11,7 +11,7 @@ import numpy as np
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, View
-from probe.methods.design import enumerate_all, leave_one_out, paired_design, without_known
+from probe.methods.design import enumerate_all, leave_one_out, leverage_masses, paired_design, without_known
 from probe.methods.effects import check_features, end_values
 from probe.methods.exact import explain_exactly, is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, unstable
@@ -67,9 +67,7 @@ class Shapley:
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
         if self.adaptive == "never" or (self.adaptive == "auto" and budget >= _ADAPTIVE_BELOW * n):
-            masses = np.ones(n + 1)
-            masses[[0, -1]] = 0.0
-            return paired_design(n, budget, rng, masses=masses, known=table.coalitions)
+            return paired_design(n, budget, rng, masses=leverage_masses(n), known=table.coalitions)
         return self._next_batch(table, budget, rng)
 
     def _next_batch(self, table: CoalitionTable, budget: int, rng: np.random.Generator) -> Bools:
