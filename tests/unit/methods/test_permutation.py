@@ -79,5 +79,5 @@ def test_few_features_are_enumerated(n: int) -> None:
 
 def test_a_table_without_an_order_says_so() -> None:
     rows = enumerate_all(6)[[0, 1, 5, 9]]
-    with pytest.raises(ValueError, match="no complete order of the features; .* at least 12"):
+    with pytest.raises(ValueError, match=r"no complete order of the features; .* at least 12"):
         Permutation().explain(tiles(6), CoalitionTable.of(rows, np.zeros(4)))
