@@ -152,9 +152,9 @@ class Likelihood:
         return gradient
 
 
-def fit_prior(seen: Observations, *, steps: int = _STEPS) -> Prior:
-    """The most likely hyper-parameters, found on at most :data:`FIT_ROWS` of the rows."""
-    likelihood = Likelihood(seen.thinned(FIT_ROWS))
+def fit_prior(seen: Observations, *, steps: int = _STEPS, rows: int = FIT_ROWS) -> Prior:
+    """The most likely hyper-parameters, found on at most ``rows`` of the rows."""
+    likelihood = Likelihood(seen.thinned(rows))
     found = scipy.optimize.minimize(
         likelihood,
         likelihood.start(),
@@ -170,12 +170,15 @@ def fit_prior(seen: Observations, *, steps: int = _STEPS) -> Prior:
 class Posterior:
     """The Shapley values given the data.
 
-    ``values`` (n,), ``covariance`` (n, n). ``left_out`` (m,): each observation minus its prediction from all others;
-    ``standardised`` (m,): the same over its predicted standard deviation.
+    ``values`` (n,), ``covariance`` (n, n). ``alpha`` (m,): the game's expected value at rows y is K(y, seen) @ alpha.
+    ``left_out`` (m,): each observation minus its prediction from all others; ``standardised`` (m,): the same over its
+    predicted standard deviation. ``precision`` (m, m): the inverse of the observations' covariance.
     """
 
     values: Floats
     covariance: Floats
+    alpha: Floats
+    precision: Floats
     left_out: Floats
     standardised: Floats
 
@@ -192,9 +195,12 @@ def posterior(prior: Prior, seen: Observations) -> Posterior:
     alpha = scipy.linalg.cho_solve((lower, True), seen.values, check_finite=False)
     shared = prior.kernel.shapley(seen.x)
     whitened = scipy.linalg.solve_triangular(lower, shared.T, lower=True, check_finite=False)
-    precision = np.diag(_inverse(lower))
+    inverse = _inverse(lower)
+    precision = np.diag(inverse)
     return Posterior(
         values=shared @ alpha,
+        alpha=alpha,
+        precision=inverse,
         covariance=prior.kernel.shapley_covariance() - whitened.T @ whitened,
         left_out=alpha / precision,
         standardised=alpha / np.sqrt(precision),

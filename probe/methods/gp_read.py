@@ -10,6 +10,7 @@ import numpy as np
 from probe.methods.base import CoalitionTable, Floats
 from probe.methods.gp_data import Data, observe
 from probe.methods.gp_fit import Observations, Posterior, fit_prior, posterior
+from probe.methods.gp_link import stack
 from probe.methods.regression import half_split_spread
 
 #: the posterior's deviations are widened by 1 + this · n / m: the hyper-parameters were fitted to the same rows
@@ -34,7 +35,8 @@ def read(table: CoalitionTable) -> Reading:
     prior = fit_prior(data.seen)
     found = posterior(prior, data.seen)
     halves = [posterior(prior, half).values for half in _halves(data.seen)]
-    values = data.scale * found.values
+    stacked = stack(table, data, prior, found)
+    values = data.scale * (found.values + stacked.shift)
     if not np.any(table.noise > 0):
         values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: the ends are known
     apart = np.abs(halves[0] - halves[1]) / 2
