@@ -12,20 +12,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.linalg
 import scipy.special
 
 from probe.methods.base import CoalitionTable, Floats
-from probe.methods.design import Ints, enumerate_all, leverage_masses, paired_design
+from probe.methods.design import Ints, enumerate_all, layer_sizes, layers_of, leverage_masses, paired_design
 from probe.methods.gp_data import Data, observe_rows
 from probe.methods.gp_fit import Posterior, Prior, fit_prior, posterior
 from probe.methods.gp_kernel import signs
-from probe.methods.regression import pair_partners, row_weights, solve
+from probe.methods.regression import pair_partners, row_weights
 
 #: scores are kept this far from the ends of their range
 _MARGIN = 1e-4
 #: predicted pairs, and features up to which all of them are predicted
-_PAIRS = 1024
-_ALL_PAIRS = 11
+_PAIRS = 2048
+_ALL_PAIRS = 13
 #: rows on which the second process is fitted, and steps of the climb
 _ROWS = 200
 _STEPS = 40
@@ -33,10 +34,12 @@ _STEPS = 40
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """``shift`` (n,): what to add to the plain process's Shapley values. ``left_out`` (m,): the errors of both together on the
-    plain process's observations, in its units."""
+    """``shift`` (n,): what to add to the plain process's Shapley values, with standard errors ``shift_errors`` (n,) because
+    not all coalitions were predicted. ``left_out`` (m,): the errors of both together on the plain process's observations.
+    All in its units."""
 
     shift: Floats
+    shift_errors: Floats
     left_out: Floats
 
 
@@ -67,7 +70,8 @@ class _Link:
 
 def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> Stacked:
     """What the log-odds process adds to ``plain``, the posterior of ``data`` under ``prior``; nothing to unbounded scores."""
-    nothing = Stacked(np.zeros(table.n), plain.left_out)
+    zero = np.zeros(table.n)
+    nothing = Stacked(zero, zero, plain.left_out)
     link = _Link.of(table.values)
     if link is None or np.any(table.noise > 0):
         return nothing
@@ -88,15 +92,17 @@ def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> 
         own = _left_out_units(plain, partners)
     weight = _weight(own, errors)
     if weight == 0:
-        return Stacked(np.zeros(table.n), own)
+        return Stacked(zero, zero, own)
     x = _pairs(table.n)
     mean = float(linked.values.mean())
-    at = [mean + second.scale * (second_prior.kernel.gram(side, second.seen.x) @ found.alpha) for side in (x, -x)]
-    odd = (link.back(at[0]) - link.back(at[1])) / (2 * data.scale)
-    gram = prior.kernel.gram(x, data.seen.x)
-    if not data.seen.odd:
-        gram = (gram - prior.kernel.gram(-x, data.seen.x)) / 2
-    return Stacked(weight * _shapley_of_pairs(x, odd - gram @ plain.alpha), own + weight * (errors - own))
+    even, odd = (
+        mean * (part == 0) + second.scale * p
+        for part, p in enumerate(second_prior.kernel.parts(x, second.seen.x, found.alpha))
+    )
+    gap = (link.back(even + odd) - link.back(even - odd)) / (2 * data.scale)
+    gap -= prior.kernel.parts(x, data.seen.x, plain.alpha)[1]
+    shift, shift_errors = shapley_of_pairs(x, gap)
+    return Stacked(weight * shift, weight * shift_errors, own + weight * (errors - own))
 
 
 def _left_out_units(found: Posterior, partners: Ints) -> Floats:
@@ -127,19 +133,32 @@ def _pairs(n: int) -> Floats:
     return signs(rows[2::2])
 
 
-def _shapley_of_pairs(x: Floats, odd: Floats) -> Floats:
-    """Shapley values (n,), with sum 0, of a game that is ``odd`` (k,) at sign rows ``x`` (k, n): the paired regression.
+def shapley_of_pairs(x: Floats, odd: Floats) -> tuple[Floats, Floats]:
+    """Shapley values (n,), with sum 0, of a game that is ``odd`` (k,) at sign rows ``x`` (k, n), and their standard errors.
 
-    Exact if all pairs are there. A linear game Σ φ_i z_i is Σ φ_i x_i / 2 in its odd part; Σ φ = 0 is projected out.
+    Exact, with errors 0, if all pairs are there.
+    """
+    influence, missing = pair_regression(x)
+    values = influence @ odd
+    residuals = odd - x @ values / 2
+    return values, np.sqrt(influence**2 @ (missing * residuals**2))
+
+
+def pair_regression(x: Floats) -> tuple[Floats, Floats]:
+    """The paired regression of Leverage SHAP (Musco & Witter, arXiv 2410.01917) on one member ``x`` (k, n) of each pair.
+
+    The first result (n, k) times the odd part's values is φ − (Σφ)/n; a linear game Σ φ_i z_i is Σ φ_i x_i / 2 in its odd
+    part. The second (k,) says which part of the pairs that a row stands for is not in ``x``.
     """
     n = x.shape[1]
-    layers = np.minimum((x > 0).sum(axis=1), (x < 0).sum(axis=1)).astype(np.intp)
-    sizes = np.arange(n // 2 + 1, dtype=np.float64)
-    masses = np.zeros(n // 2 + 1)
-    masses[1:] = 1 / (sizes[1:] * (n - sizes[1:]))
+    layers = layers_of(x > 0)
+    sizes = np.arange(1, n // 2 + 1, dtype=np.float64)
+    masses = np.concatenate([[0.0], 1 / (sizes * (n - sizes))])
     if n % 2 == 0:
         masses[-1] /= 2
-    columns = (x - x.mean(axis=1, keepdims=True)) / 2
-    found, _ = solve(columns, odd, row_weights(layers, masses))
-    values: Floats = found - found.mean()
-    return values
+    weighted = (x - x.mean(axis=1, keepdims=True)) / 2
+    information = weighted.T @ (weighted * row_weights(layers, masses)[:, None])
+    influence = scipy.linalg.pinvh(information) @ (weighted.T * row_weights(layers, masses))
+    counts = np.bincount(layers, minlength=n // 2 + 1)
+    missing = np.array([0.0] + [1 - min(1.0, c / p) for c, p in zip(counts[1:], layer_sizes(n), strict=True)])
+    return influence, missing[layers]
