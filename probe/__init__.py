@@ -4,6 +4,7 @@ import probe
 results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
 result = probe.explain(model, "some text")              # one answer of a function or an endpoint
 predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
+phi = probe.explain_game(v, n=12, budget=120).values    # Shapley values of a bare value function
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ check_siblings()  # `adapters` and `storage` are names that other distributions 
 
 if TYPE_CHECKING:
     from probe.api import aexplain, aexplain_all, arun, explain, explain_all, predict_fn, run
+    from probe.games import explain_game
+    from probe.methods.stopping import StopRule
     from probe.results import Result, Results
 
 __all__ = [
@@ -27,12 +30,14 @@ __all__ = [
     "ProbeError",
     "Result",
     "Results",
+    "StopRule",
     "StorageError",
     "aexplain",
     "aexplain_all",
     "arun",
     "explain",
     "explain_all",
+    "explain_game",
     "predict_fn",
     "run",
 ]
@@ -40,6 +45,8 @@ __all__ = [
 #: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
 _HOMES = {
     **dict.fromkeys(("aexplain", "aexplain_all", "arun", "explain", "explain_all", "predict_fn", "run"), "probe.api"),
+    **dict.fromkeys(("StopRule",), "probe.methods.stopping"),
+    **dict.fromkeys(("explain_game",), "probe.games"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
 }
 

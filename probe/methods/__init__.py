@@ -12,13 +12,18 @@ from probe.methods.alteration import Alteration
 from probe.methods.base import BudgetTooSmall, CoalitionTable, Explanation, Finding, Method
 from probe.methods.findings import FINDINGS
 from probe.methods.kernelshap import KernelShap
+from probe.methods.leverage import LeverageShap
 from probe.methods.lime import Lime
 from probe.methods.occlusion import Occlusion
+from probe.methods.permutation import Permutation
 from probe.methods.shapley import Shapley
 from probe.methods.substitution import Substitution
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {method.name: method for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley)}
+    {
+        method.name: method
+        for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley, LeverageShap, Permutation)
+    }
 )
 
 __all__ = [

@@ -85,6 +85,17 @@ def kernel_masses(n: int) -> Floats:
     return masses
 
 
+def leverage_masses(n: int) -> Floats:
+    """Equal weight for all sizes 1 … n − 1, 0 at the ends; (n + 1,).
+
+    The statistical leverage of a coalition of size s in the regression that defines Shapley values is proportional to
+    1/C(n, s): Musco & Witter, *Provably Accurate Shapley Value Estimation via Leverage Score Sampling*, ICLR 2025.
+    """
+    masses = np.ones(n + 1)
+    masses[[0, -1]] = 0.0
+    return masses
+
+
 def paired_kernel_design(n: int, budget: int, rng: np.random.Generator, *, known: Bools | None = None) -> Bools:
     """:func:`paired_design` with sizes by KernelSHAP's weights."""
     return paired_design(n, budget, rng, masses=kernel_masses(n), known=known)

@@ -41,6 +41,15 @@ def base_value(table: CoalitionTable) -> tuple[float, float]:
     return value_of(table, np.zeros(table.n, dtype=bool))
 
 
+def end_values(method: str, table: CoalitionTable) -> tuple[float, float]:
+    """Values of ∅ and of the unchanged instance. Raises :class:`ValueError` if one of them is not in the table."""
+    full, _ = full_value(method, table)
+    base, _ = base_value(table)
+    if math.isnan(base):
+        raise ValueError(f"{method}: the score with every feature replaced is missing; evaluate the empty coalition")
+    return base, full
+
+
 @dataclass(frozen=True, slots=True)
 class SingleChanges:
     """Scores without each feature, and what that took away.

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from probe.methods.base import CoalitionTable, Floats
+from probe.methods.base import CoalitionTable, Explanation, Floats
 from probe.methods.design import row_keys
+from probe.methods.findings import constant, figures, noise_share, noisy
 
 
 def is_complete(table: CoalitionTable) -> bool:
@@ -39,3 +40,19 @@ def exact_shapley(table: CoalitionTable) -> tuple[Floats, Floats]:
             variance[i] += float(np.sum(noise[without | (1 << i)] + noise[without])) / weight**2
         phi[i] = math.fsum(terms)
     return phi, np.sqrt(variance)
+
+
+def explain_exactly(method: str, table: CoalitionTable, base: float, full: float) -> Explanation:
+    """The explanation ``method`` gives of a complete table."""
+    values, errors = exact_shapley(table)
+    return Explanation(
+        method=method,
+        values=values,
+        std_errors=errors,
+        base_value=base,
+        full_value=full,
+        evaluations=table.m,
+        exact=True,
+        trust=figures(efficiency_gap=math.fsum(values) - (full - base), noise_share=noise_share(table)),
+        findings=(*constant(table), *noisy(table)),
+    )

@@ -12,8 +12,8 @@ import numpy as np
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Finding, Floats, View
 from probe.methods.design import Ints, enumerate_all, kernel_masses, layers_of, singles_first_design, without_known
-from probe.methods.effects import base_value, check_features, full_value
-from probe.methods.exact import exact_shapley, is_complete
+from probe.methods.effects import base_value, check_features, end_values, full_value
+from probe.methods.exact import explain_exactly, is_complete
 from probe.methods.findings import (
     constant,
     figures,
@@ -70,34 +70,18 @@ class KernelShap:
             raise BudgetTooSmall(self.name, budget, min(needed, 2**n), n)
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
-        return singles_first_design(n, budget, rng, masses=kernel_masses(n), known=table.coalitions)
+        return self._design(n, budget, rng, table.coalitions)
+
+    def _design(self, n: int, budget: int, rng: np.random.Generator, known: Bools) -> Bools:
+        return singles_first_design(n, budget, rng, masses=kernel_masses(n), known=known)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """Raises :class:`ValueError` if ∅ or the full coalition is missing, or nothing else is there."""
         check_features(self.name, features, table)
-        full, _ = full_value(self.name, table)
-        base, _ = base_value(table)
-        if math.isnan(base):
-            raise ValueError(
-                f"{self.name}: the score with every feature replaced is missing; evaluate the empty coalition"
-            )
+        base, full = end_values(self.name, table)
         if is_complete(table):
-            return self._exact(table, base, full)
+            return explain_exactly(self.name, table, base, full)
         return self._sampled(table, base, full)
-
-    def _exact(self, table: CoalitionTable, base: float, full: float) -> Explanation:
-        values, errors = exact_shapley(table)
-        return Explanation(
-            method=self.name,
-            values=values,
-            std_errors=errors,
-            base_value=base,
-            full_value=full,
-            evaluations=table.m,
-            exact=True,
-            trust=figures(efficiency_gap=math.fsum(values) - (full - base), noise_share=noise_share(table)),
-            findings=(*constant(table), *noisy(table)),
-        )
 
     def _sampled(self, table: CoalitionTable, base: float, full: float) -> Explanation:
         problem = _Problem.of(table, base, full)

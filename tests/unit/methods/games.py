@@ -39,7 +39,7 @@ def play(
     """Ask until nothing more is asked, as the engine does, checking each answer against the contract."""
     n = len(features)
     table = CoalitionTable.empty(n)
-    for round_ in range(10):
+    for round_ in range(60):
         rows = method.ask(features, table, budget, np.random.default_rng([seed, round_]))
         if not len(rows):
             break
