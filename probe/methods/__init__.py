@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from probe.methods.alteration import Alteration
+from probe.methods.banzhaf import Banzhaf
 from probe.methods.base import BudgetTooSmall, CoalitionTable, Explanation, Finding, Method
 from probe.methods.findings import FINDINGS
+from probe.methods.interactions import Interactions
 from probe.methods.kernelshap import KernelShap
 from probe.methods.lime import Lime
 from probe.methods.occlusion import Occlusion
@@ -18,7 +20,10 @@ from probe.methods.shapley import Shapley
 from probe.methods.substitution import Substitution
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {method.name: method for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley)}
+    {
+        method.name: method
+        for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley, Banzhaf, Interactions)
+    }
 )
 
 __all__ = [
