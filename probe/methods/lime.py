@@ -86,7 +86,7 @@ class Lime:
         full, _ = full_value(self.name, table)
         if table.m < 2:
             raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
-        found = linear_limit(table, self._masses(features), self._select if self._selects(n) else None)
+        found = linear_limit(table, self.law_and_kernel(features), self._select if self._selects(n) else None)
         return Explanation(
             method=self.name,
             values=found.coefficients[1:],
@@ -131,8 +131,8 @@ class Lime:
         probability: Floats = drawn * (1 - 1 / _DRAWS[law]) + np.where(sizes == n, 1 / _DRAWS[law], 0.0)
         return probability
 
-    def _masses(self, features: tuple[Feature, ...]) -> Floats:
-        """Probability × kernel weight of each size 0 … n; (n + 1,)."""
+    def law_and_kernel(self, features: tuple[Feature, ...]) -> Floats:
+        """Probability × kernel weight of all coalitions of each size 0 … n; (n + 1,)."""
         n = len(features)
         sizes = np.arange(n + 1)
         distance = np.where(sizes > 0, 1 - np.sqrt(sizes / n), 1.0)

@@ -148,7 +148,7 @@ def test_held_out_fit_is_what_refitting_gives() -> None:
     n = 8
     method = Lime()
     table, explanation = play(method, network_game(n, np.random.default_rng(0)), tiles(n), 60)
-    masses = method._masses(tiles(n))
+    masses = method.law_and_kernel(tiles(n))
     problem = _Problem.of(table, masses)
     proxy = problem.better_proxy()
     assert proxy is not None

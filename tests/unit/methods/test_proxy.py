@@ -128,7 +128,7 @@ def test_the_proxy_is_nearer_to_the_limit_than_reweighting() -> None:
         assert proxy is not None
         by["proxy"] += float(np.sum((problem.by_proxy(proxy, None)[1].coefficients - limit) ** 2))
         by["reweighted"] += float(np.sum((problem.reweighted(None)[1].coefficients - limit) ** 2))
-    assert by["proxy"] < 0.2 * by["reweighted"]
+    assert by["proxy"] < 0.5 * by["reweighted"]
 
 
 def test_exact_banzhaf_values_are_the_slopes_under_fair_coins() -> None:

@@ -8,7 +8,17 @@ import pytest
 
 from probe.methods import FINDINGS, METHODS, build_method
 
-KNOWN = ["alteration", "banzhaf", "interactions", "kernelshap", "lime", "occlusion", "shapley", "substitution"]
+KNOWN = [
+    "alteration",
+    "banzhaf",
+    "gradient",
+    "interactions",
+    "kernelshap",
+    "lime",
+    "occlusion",
+    "shapley",
+    "substitution",
+]
 
 
 def test_methods_are_registered_under_their_names() -> None:
