@@ -191,6 +191,7 @@ def largest(values: Floats) -> frozenset[int]:
 
 
 def jaccard(found: Sequence[Found]) -> float:
+    """Mean over all pairs of seeds: words that both name over words that either names."""
     return float(np.mean([len(a.top & b.top) / len(a.top | b.top) for a, b in itertools.combinations(found, 2)]))
 
 

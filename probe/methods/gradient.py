@@ -102,7 +102,7 @@ class Gradient:
             trust=figures(noise_share=noise_share(table)),
             findings=(
                 *undetermined(rank, len(moved)),
-                *(constant(table) or flat(slopes[moved]) or rough(one_sided[moved, 0], one_sided[moved, 1])),
+                *(constant(table) or flat(one_sided[moved].ravel()) or rough(one_sided[moved, 0], one_sided[moved, 1])),
                 *noisy(table),
             ),
             details={

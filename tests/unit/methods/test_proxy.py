@@ -14,7 +14,7 @@ from probe.methods.gp_kernel import Kernel, signs
 from probe.methods.limit import _Problem, linear_limit
 from probe.methods.proxy import Proxy, cross_moments, pair_covariances, pair_variances, sign_moments
 from probe.methods.regression import pair_partners
-from tests.unit.methods.games import network_game, or_game, sigmoid_game
+from tests.unit.methods.games import Floats, network_game, or_game, sigmoid_game
 
 N = 6
 EVERY = enumerate_all(N)
@@ -26,8 +26,8 @@ def kernel() -> Kernel:
     return Kernel(rng.uniform(0.2, 1.5, size=N), np.array([0.3, 1.0, 0.7, 0.2, 0.5, 0.1]))
 
 
-def law(masses: np.ndarray) -> np.ndarray:
-    weights = masses[SIZES] / scipy.special.comb(N, SIZES)
+def law(masses: Floats) -> Floats:
+    weights: Floats = masses[SIZES] / scipy.special.comb(N, SIZES)
     return weights / weights.sum()
 
 
@@ -54,7 +54,7 @@ def test_cross_moments_are_those_of_the_kernel_over_all_coalitions() -> None:
     assert by_feature == pytest.approx(signs(EVERY).T @ (law(masses)[:, None] * gram))
 
 
-def derivative_weights() -> np.ndarray:
+def derivative_weights() -> Floats:
     """(pairs, 2ⁿ): the Shapley interaction index of every pair as weights on the game's values."""
     weights = np.zeros((N * (N - 1) // 2, len(EVERY)))
     for row, (i, j) in enumerate(zip(*np.triu_indices(N, 1), strict=True)):
@@ -87,7 +87,7 @@ def test_left_out_residuals_are_what_conditioning_on_the_others_gives() -> None:
 
 
 @pytest.mark.parametrize("masses", [np.ones(N + 1), kernel_masses(N) + 0.1], ids=["uniform sizes", "ends"])
-def test_the_limit_of_a_proxy_is_the_linear_model_nearest_to_it(masses: np.ndarray) -> None:
+def test_the_limit_of_a_proxy_is_the_linear_model_nearest_to_it(masses: Floats) -> None:
     table = sampled(30)
     proxy = Proxy.of(table)
     assert proxy is not None
