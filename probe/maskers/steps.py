@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from adapters import Scalar
 from probe.maskers.base import Feature, Kind, checked_coalition
-from probe.maskers.checks import listed, mapped
+from probe.maskers.checks import listed, mapped, whole
 from probe.maskers.columns import Row, checked_row, column_kind, like
+from probe.maskers.fills import Image
 from probe.maskers.image import SuperpixelMasker
 from probe.maskers.naming import nearest, unique_names
 
@@ -106,11 +107,11 @@ class ShiftMasker:
     kind: ClassVar[Kind] = "image"
     copies: ClassVar[int] = 1
 
-    def __init__(self, image: Any, *, shift: int = SHIFT, **superpixels: Any) -> None:
+    def __init__(self, image: Image, *, shift: int = SHIFT, **superpixels: Any) -> None:
         parts = SuperpixelMasker(image, **superpixels)
-        if isinstance(shift, bool) or not isinstance(shift, int) or not 1 <= shift <= 255:
-            raise ValueError(f"shift is {shift!r}; it must be a whole number of intensities from 1 to 255")
-        self.instance: NDArray[np.uint8] = parts.instance
+        if whole(shift, "shift", least=1) > 255:
+            raise ValueError(f"shift is {shift}; it must be at most 255 intensities")
+        self.instance: Image = parts.instance
         self.segments: NDArray[np.int32] = parts.segments
         self._by_direction = tuple(
             np.clip(self.instance.astype(np.int16) + by, 0, 255).astype(np.uint8) for by in (shift, -shift)
@@ -137,7 +138,7 @@ class ShiftMasker:
     def n(self) -> int:
         return len(self.features)
 
-    def render(self, coalition: NDArray[np.bool_], copy: int = 0) -> NDArray[np.uint8]:
+    def render(self, coalition: NDArray[np.bool_], copy: int = 0) -> Image:
         kept = checked_coalition(coalition, self.n, copy)
         result = self.instance.copy()
         up, down = kept[::2], kept[1::2]

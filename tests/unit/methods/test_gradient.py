@@ -88,7 +88,7 @@ def test_random_directions_average_an_endpoints_noise() -> None:
     for seed in range(30):
         for directions in ("single", "random"):
             _, found = explain(
-                Gradient(directions=directions),  # type: ignore[arg-type]
+                Gradient(directions=directions),
                 lambda x: float(x @ weights),
                 np.zeros(n),
                 np.ones(n),

@@ -27,8 +27,9 @@ def kernel() -> Kernel:
 
 
 def law(masses: Floats) -> Floats:
-    weights: Floats = masses[SIZES] / scipy.special.comb(N, SIZES)
-    return weights / weights.sum()
+    weights = masses[SIZES] / scipy.special.comb(N, SIZES)
+    shares: Floats = weights / weights.sum()
+    return shares
 
 
 def sampled(m: int, *, seed: int = 0) -> CoalitionTable:

@@ -153,7 +153,8 @@ def test_word_tests_count_and_name_their_failures() -> None:
     losses = np.array([0.3, 0.01, 0.2, 0.6, -0.02, 0.01, 0.4, 0.1, -0.3])
 
     def game(rows: Bools) -> Floats:
-        return 0.9 - (~rows) @ losses
+        scores: Floats = 0.9 - (~rows) @ losses
+        return scores
 
     _, explanation = play(Substitution(), game, features, 10)
     tests = explanation.details["tests"]
