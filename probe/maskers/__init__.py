@@ -4,6 +4,7 @@ from probe.maskers.alterations import AlterationMasker, LexiconLike, Range, Subs
 from probe.maskers.base import Feature, Kind, Masker
 from probe.maskers.factory import View, build_masker, known_settings
 from probe.maskers.image import GridMasker, SuperpixelMasker
+from probe.maskers.steps import ShiftMasker, StepMasker
 from probe.maskers.tabular import TabularMasker
 from probe.maskers.text import TextMasker
 
@@ -15,6 +16,8 @@ __all__ = [
     "LexiconLike",
     "Masker",
     "Range",
+    "ShiftMasker",
+    "StepMasker",
     "SubstituteLike",
     "SubstitutionMasker",
     "SuperpixelMasker",

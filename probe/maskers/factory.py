@@ -16,11 +16,12 @@ from probe.maskers.checks import listed, whole
 from probe.maskers.fills import checked_image
 from probe.maskers.image import GridMasker, SuperpixelMasker
 from probe.maskers.naming import nearest, one_of
+from probe.maskers.steps import ShiftMasker, StepMasker
 from probe.maskers.substitutions import LexiconLike, SubstitutionMasker
 from probe.maskers.tabular import TabularMasker
 from probe.maskers.text import TextMasker
 
-View: TypeAlias = Literal["parts", "windows", "substitutions", "alterations"]
+View: TypeAlias = Literal["parts", "windows", "substitutions", "alterations", "steps"]
 
 SAMPLE = 10  #: background rows drawn for ``fill: rows`` unless ``sample`` says otherwise; each multiplies the cost
 _ACROSS = 7  #: windows side by side in an image as long as wide, before they overlap
@@ -71,6 +72,17 @@ def _alterations(instance: Any, context: _Context) -> Masker:
     return AlterationMasker(instance, **settings)
 
 
+def _steps(instance: Any, context: _Context) -> Masker:
+    settings = dict(context.settings)
+    background = settings.pop("background", None)
+    settings.setdefault("reference", background)
+    return StepMasker(instance, **settings)
+
+
+def _shifts(instance: Any, context: _Context) -> Masker:
+    return ShiftMasker(instance, **context.settings)
+
+
 _IMAGE_FILL: Final = ("fill", "blur")
 _TEXT: Final = ("unit", "pattern", "spans", "fill", "mask_token", "neutral", "substitutes")
 _TABLE: Final = ("background", "fill", "groups", "sample")
@@ -80,6 +92,7 @@ _VIEWS: Final[Mapping[str, Mapping[str, tuple[Callable[[Any, _Context], Masker],
     "image": {
         "parts": (_superpixels, ("algorithm", "segments", *_IMAGE_FILL)),
         "windows": (_windows, ("window", "stride", *_IMAGE_FILL)),
+        "steps": (_shifts, ("algorithm", "segments", "shift")),
     },
     "text": {
         "parts": (_text, _TEXT),
@@ -90,6 +103,7 @@ _VIEWS: Final[Mapping[str, Mapping[str, tuple[Callable[[Any, _Context], Masker],
         "parts": (_columns, _TABLE),
         "windows": (_columns, _TABLE),
         "alterations": (_alterations, ("background", "reference", "ranges", "points", "columns")),
+        "steps": (_steps, ("background", "reference", "step", "steps", "columns")),
     },
 }
 
@@ -116,10 +130,11 @@ def build_masker(
 
     - image, ``parts``: 50 superpixels by slic, grey; ``windows``: square windows of a seventh of √(H·W), half
       overlapping (about 170), grey.
+      ``steps``: each superpixel 8 intensities brighter or darker.
     - text, ``parts`` and ``windows``: words, deleted; ``substitutions``: see :class:`SubstitutionMasker`.
     - tabular, ``parts`` and ``windows``: columns, replaced by the median of ``background``; with ``fill: rows`` by
       ``sample`` (10) of its rows, drawn with ``rng_seed``; ``alterations``: ten values a column from ``reference``, which
-      defaults to ``background``.
+      defaults to ``background``; ``steps``: numeric columns a tenth of their deviation in it up or down.
 
     Raises ``ValueError``: unknown setting (naming the nearest known), a view the kind does not have, or what the masker
     itself refuses.

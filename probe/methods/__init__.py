@@ -9,8 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from probe.methods.alteration import Alteration
+from probe.methods.banzhaf import Banzhaf
 from probe.methods.base import BudgetTooSmall, CoalitionTable, Explanation, Finding, Method
 from probe.methods.findings import FINDINGS
+from probe.methods.gradient import Gradient
+from probe.methods.interactions import Interactions
 from probe.methods.kernelshap import KernelShap
 from probe.methods.leverage import LeverageShap
 from probe.methods.lime import Lime
@@ -22,7 +25,10 @@ from probe.methods.substitution import Substitution
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
     {
         method.name: method
-        for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley, LeverageShap, Permutation)
+        for method in (
+            *(Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley, LeverageShap, Permutation),
+            *(Banzhaf, Interactions, Gradient),
+        )
     }
 )
 

@@ -22,8 +22,8 @@ Floats = NDArray[np.float64]
 
 #: What a method wants its features to be. ``parts``: superpixels, words, columns. ``windows``: sliding windows for images
 #: (as ``parts`` for other kinds). ``substitutions``: one feature per possible substitute. ``alterations``: one feature per
-#: (column, value).
-View = Literal["parts", "windows", "substitutions", "alterations"]
+#: (column, value). ``steps``: two features per column or superpixel, a small step up and one down.
+View = Literal["parts", "windows", "substitutions", "alterations", "steps"]
 
 
 @dataclass(frozen=True, slots=True)

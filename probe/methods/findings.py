@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,33 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "some changes have no answer",
             "The endpoint refused or never answered some of the altered inputs, so nothing is known of these features; the "
             "others are not affected. See what was refused, change the background or substitute, or run again.",
+        ),
+        "P209": FindingText(
+            "synonyms change the score",
+            "Words that mean the same were put in, and the score moved by more than the tolerance. The model follows the "
+            "wording, not only the meaning. Look at the listed substitutes first: a synonym that does not fit the sentence "
+            "is no fault of the model's. A larger tolerance allows for more.",
+        ),
+        "P210": FindingText(
+            "antonyms do not move the score as they should",
+            "A word's opposite should undo what the word does to the score; here it changed nothing or pushed the same way. "
+            "The model reacts to the word's presence rather than to its meaning, or the opposite belongs to another sense "
+            "of the word: see the listed substitutes.",
+        ),
+        "P211": FindingText(
+            "the score depends on a word of your pairs",
+            "You named pairs of words whose exchange should not matter, and exchanging them moved the score by more than the "
+            "tolerance. On one text this is a symptom; repeat it over many texts before calling it a bias.",
+        ),
+        "P212": FindingText(
+            "small steps do not move the score",
+            "No small step in any column changed the score, so its slope says nothing. Trees answer in plateaus, and some "
+            "endpoints round their scores. Use larger steps, or alteration or shapley, which replace whole values.",
+        ),
+        "P213": FindingText(
+            "the score is not smooth at this step",
+            "Steps up and steps down give slopes that differ as much as the slopes themselves: a jump, a peak or strong "
+            "curvature lies within one step. Compare with a smaller and a larger step before using the slopes.",
         ),
         "P220": FindingText(
             "the endpoint does not answer the same twice",
@@ -266,6 +294,46 @@ def background_matters(drawn: float, ends_apart: float, value_range: float) -> l
     else:
         return []
     return [Finding("P222", seen)]
+
+
+_WORD_TESTS = {
+    "invariance": ("P209", "synonyms move the score by more than {tolerance:g}"),
+    "direction": ("P210", "antonyms do not move the score by {tolerance:g} the other way"),
+    "bias": ("P211", "exchanges within your pairs move the score by more than {tolerance:g}"),
+}
+
+
+def failed_words(tests: Mapping[str, Mapping[str, Any]], tolerance: float) -> list[Finding]:
+    """P209, P210, P211 for the word tests that have failures: ``tests`` by name, each with counts and its ``worst``."""
+    found = []
+    for name, (code, what) in _WORD_TESTS.items():
+        test = tests.get(name, {})
+        if not test.get("failed"):
+            continue
+        worst = test["worst"][0]
+        found.append(
+            Finding(
+                code,
+                f"{test['failed']} of {test['tested']} {what.format(tolerance=tolerance)}; "
+                f"most {worst['word']!r} → {worst['substitute']!r}: {-worst['change']:+.3g}",
+            )
+        )
+    return found
+
+
+def flat(slopes: Floats) -> list[Finding]:
+    """P212 if no step changed anything."""
+    if not len(slopes) or np.any(slopes):
+        return []
+    return [Finding("P212", f"none of {len(slopes)} small steps changed the score: take larger ones")]
+
+
+def rough(upward: Floats, downward: Floats) -> list[Finding]:
+    """P213 if the slopes of steps up and down differ, in total, as much as they amount to."""
+    apart, size = float(np.abs(upward - downward).sum()), float(np.abs(upward + downward).sum())
+    if not apart > size:
+        return []
+    return [Finding("P213", "slopes upward and downward disagree: the score jumps or bends within one step")]
 
 
 def figures(**named: float) -> dict[str, float]:

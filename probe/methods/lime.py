@@ -14,20 +14,8 @@ from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
 from probe.methods.design import Ints, enumerate_all, paired_design, singles_first_design, without_known
 from probe.methods.effects import base_value, check_features, full_value
-from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, poor_fit, small_budget, undetermined, unstable
-from probe.methods.regression import (
-    Fit,
-    fit,
-    half_split_spread,
-    halves,
-    pair_partners,
-    r_squared,
-    row_weights,
-    solve,
-    spread,
-    units,
-)
+from probe.methods.limit import linear_limit
 
 Law: TypeAlias = Literal["auto", "uniform", "coin"]
 Selection: TypeAlias = Literal["forward", "lasso_path"]
@@ -36,7 +24,6 @@ Selection: TypeAlias = Literal["forward", "lasso_path"]
 _DRAWS = {"uniform": 5000, "coin": 1000}
 #: rows per feature from which random pairs determine the fit better than single replacements do
 _PAIRS_FROM = 3
-_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -48,10 +35,11 @@ class Lime:
     feature kept with probability ½ (its image explainer); ``auto``, uniform for features that are spans of a text, coin
     for others. ``features`` keeps only the k most useful features, chosen by ``selection``, the rest get 0.
 
-    Where lime draws with replacement, this takes distinct balanced complementary pairs and weights each row by its law
-    over its share in the design, so it estimates lime's limit of infinitely many draws; no ridge penalty, which at lime's
-    kernel weights makes it unstable (Tan, Tian & Li, *GLIME*, NeurIPS 2023). 2ⁿ evaluations give that limit exactly. The
-    width is no part of the question: another one needs no new evaluations. The intercept is in ``details``.
+    Where lime draws with replacement, this asks distinct balanced complementary pairs with sizes by the law and estimates
+    lime's limit of infinitely many draws, from these or any other coalitions (``limit.py``); no ridge penalty, which at
+    lime's kernel weights makes it unstable (Tan, Tian & Li, *GLIME*, NeurIPS 2023). 2ⁿ evaluations give that limit exactly.
+    The width is no part of the question: another one needs no new evaluations. ``details`` has the intercept and which
+    ``estimator`` was used.
     """
 
     kernel_width: float = 0.25
@@ -80,14 +68,14 @@ class Lime:
         return asdict(self)
 
     def ask(self, features: tuple[Feature, ...], table: CoalitionTable, budget: int, rng: np.random.Generator) -> Bools:
-        """All coalitions if the budget covers them, else ∅, full and pairs with sizes by law × kernel; needs n + 2."""
+        """All coalitions if the budget covers them, else ∅, full and pairs with sizes by the law; needs n + 2."""
         n = check_features(self.name, features, table)
         needed = min(n + 2, 2**n)
         if budget < needed:
             raise BudgetTooSmall(self.name, budget, needed, n)
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
-        masses = self._masses(features)
+        masses = self._probabilities(features)
         if budget >= _PAIRS_FROM * n + 2:
             return paired_design(n, budget, rng, masses=masses, known=table.coalitions)
         return singles_first_design(n, budget, rng, masses=masses, known=table.coalitions)
@@ -98,46 +86,35 @@ class Lime:
         full, _ = full_value(self.name, table)
         if table.m < 2:
             raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
-        weights = row_weights(table.coalitions.sum(axis=1), self._masses(features))
-        columns = np.hstack([np.ones((table.m, 1)), table.coalitions])
-        partners = pair_partners(table.coalitions)
-        chosen = self._select(columns, table.values, weights)
-        result = fit(columns[:, chosen], table.values, weights, partners)
-        determined = result.rank == len(chosen)
-        errors = spread(result, table.coalitions, partners, table.noise)
-        values, std_errors = np.zeros(n + 1), np.full(n + 1, np.nan)
-        values[chosen] = result.coefficients
-        std_errors[chosen] = errors.std_errors if determined else np.nan
-        exact = is_complete(table)
-        held_out = r_squared(table.values, self._held_out(columns, table.values, weights, partners, result), weights)
-        halved = math.nan if exact else _half_split(columns[:, chosen], table, self._masses(features), partners, result)
+        found = linear_limit(table, self.law_and_kernel(features), self._select if self._selects(n) else None)
         return Explanation(
             method=self.name,
-            values=values[1:],
-            std_errors=std_errors[1:],
+            values=found.coefficients[1:],
+            std_errors=found.std_errors[1:],
             base_value=base_value(table)[0],
             full_value=full,
             evaluations=table.m,
-            exact=exact,
+            exact=found.exact,
             trust=figures(
-                r2=r_squared(table.values, result.residuals, weights),
-                r2_held_out=held_out,
-                half_split_spread=halved,
-                dof=errors.dof if determined else math.nan,
+                r2=found.r2,
+                r2_held_out=found.r2_held_out,
+                half_split_spread=found.half_split_spread,
+                dof=found.dof,
                 noise_share=noise_share(table),
             ),
             findings=(
-                *([] if exact else small_budget(table.m, n)),
-                *undetermined(result.rank, len(chosen)),
-                *(constant(table) or poor_fit(held_out)),
-                *unstable(halved),
+                *([] if found.exact else small_budget(table.m, n)),
+                *undetermined(found.rank, found.needed),
+                *(constant(table) or poor_fit(found.r2_held_out)),
+                *unstable(found.half_split_spread),
                 *noisy(table),
             ),
             details={
                 "law": self._law(features),
-                "intercept": float(values[0]),
-                "local_prediction": math.fsum(values),
-                "selected": [features[i - 1].name for i in chosen[1:]],
+                "intercept": float(found.coefficients[0]),
+                "local_prediction": math.fsum(found.coefficients),
+                "selected": [features[i].name for i in found.selected],
+                "estimator": found.estimator,
             },
         )
 
@@ -146,83 +123,59 @@ class Lime:
             return self.law
         return "uniform" if all("span" in feature.place for feature in features) else "coin"
 
-    def _masses(self, features: tuple[Feature, ...]) -> Floats:
-        """Probability × kernel weight of each size 0 … n under lime's law; (n + 1,)."""
+    def _probabilities(self, features: tuple[Feature, ...]) -> Floats:
+        """Probability of each size 0 … n under lime's law; (n + 1,)."""
         n, law = len(features), self._law(features)
         sizes = np.arange(n + 1)
         drawn = np.where(sizes < n, 1 / n, 0.0) if law == "uniform" else _fair_coins(sizes, n)
-        probability = drawn * (1 - 1 / _DRAWS[law]) + np.where(sizes == n, 1 / _DRAWS[law], 0.0)
+        probability: Floats = drawn * (1 - 1 / _DRAWS[law]) + np.where(sizes == n, 1 / _DRAWS[law], 0.0)
+        return probability
+
+    def law_and_kernel(self, features: tuple[Feature, ...]) -> Floats:
+        """Probability × kernel weight of all coalitions of each size 0 … n; (n + 1,)."""
+        n = len(features)
+        sizes = np.arange(n + 1)
         distance = np.where(sizes > 0, 1 - np.sqrt(sizes / n), 1.0)
-        masses: Floats = probability * np.exp(-((distance / self.kernel_width) ** 2) / 2)
+        masses: Floats = self._probabilities(features) * np.exp(-((distance / self.kernel_width) ** 2) / 2)
         return masses
 
-    def _select(self, columns: Floats, targets: Floats, weights: Floats) -> Ints:
-        """Columns to fit, intercept first."""
-        p = columns.shape[1]
-        if self.features is None or self.features >= p - 1:
-            return np.arange(p, dtype=np.intp)
+    def _selects(self, n: int) -> bool:
+        return self.features is not None and self.features < n
+
+    def _select(self, covariance: Floats, with_score: Floats) -> list[int]:
+        """The features to keep, from the covariances of all (n, n) and with the score (n,) under law × kernel."""
         choose: Callable[[Floats, Floats, int], list[int]] = _forward if self.selection == "forward" else _lasso_path
-        mean = weights / weights.sum()
-        root = np.sqrt(weights)
-        x = (columns[:, 1:] - mean @ columns[:, 1:]) * root[:, None]
-        y = (targets - mean @ targets) * root
-        return np.array([0, *(1 + i for i in sorted(choose(x, y, self.features)))], dtype=np.intp)
-
-    def _held_out(self, columns: Floats, targets: Floats, weights: Floats, partners: Ints, result: Fit) -> Floats:
-        """Residuals of rows whose pair had no part in the fit, nor in the selection: closed form, or five folds."""
-        if self.features is None or self.features >= columns.shape[1] - 1:
-            return result.held_out
-        fold = np.unique(units(partners), return_inverse=True)[1] % _FOLDS
-        residuals = np.zeros(len(targets))
-        for k in range(min(_FOLDS, int(fold.max()) + 1)):
-            train = fold != k
-            chosen = self._select(columns[train], targets[train], weights[train])
-            part, _ = solve(columns[train][:, chosen], targets[train], weights[train])
-            residuals[~train] = targets[~train] - columns[~train][:, chosen] @ part
-        return residuals
+        return choose(covariance, with_score, self.features or len(with_score))
 
 
-def _forward(x: Floats, y: Floats, k: int) -> list[int]:
-    """Greedy least squares: at each step the column that lowers the residual most (orthogonalised to those chosen)."""
-    x, y = x.copy(), y.copy()
-    scale = np.einsum("ij,ij->j", x, x)
+def _forward(covariance: Floats, with_score: Floats, k: int) -> list[int]:
+    """Greedy least squares: at each step the feature that lowers the residual variance most, the others cleared of it."""
+    left, gains = covariance.copy(), with_score.copy()
+    variances = np.diag(covariance)
     chosen: list[int] = []
     for _ in range(k):
-        norms = np.einsum("ij,ij->j", x, x)
-        usable = norms > 1e-10 * scale
+        now = np.diag(left)
+        usable = now > 1e-10 * variances
         usable[chosen] = False
         if not usable.any():
             break
-        gain = np.where(usable, (x.T @ y) ** 2 / np.where(usable, norms, 1.0), -1.0)
-        best = int(np.argmax(gain))
+        best = int(np.argmax(np.where(usable, gains**2 / np.where(usable, now, 1.0), -1.0)))
         chosen.append(best)
-        direction = x[:, best] / math.sqrt(norms[best])
-        y = y - direction * (direction @ y)
-        x = x - np.outer(direction, direction @ x)
+        gains = gains - left[best] * (gains[best] / left[best, best])
+        left = left - np.outer(left[best], left[best] / left[best, best])
     return chosen
 
 
-def _lasso_path(x: Floats, y: Floats, k: int) -> list[int]:
-    """The active columns at the last point of the lasso path with at most k of them."""
-    from sklearn.linear_model import lars_path  # takes seconds to import, and most explanations select nothing
+def _lasso_path(covariance: Floats, with_score: Floats, k: int) -> list[int]:
+    """The active features at the last point of the lasso path with at most k of them."""
+    from sklearn.linear_model import lars_path_gram  # takes seconds to import, and most explanations select nothing
 
-    if not np.any(x.T @ y):
+    if not np.any(with_score):
         return list(range(k))
-    _, _, path = lars_path(x, y, method="lasso", max_iter=4 * x.shape[1])
+    n = len(with_score)
+    _, _, path = lars_path_gram(with_score, covariance, n_samples=1, method="lasso", max_iter=4 * n)
     active = (path != 0).sum(axis=0)
     return [int(i) for i in np.flatnonzero(path[:, int(np.flatnonzero(active <= k)[-1])])]
-
-
-def _half_split(columns: Floats, table: CoalitionTable, masses: Floats, partners: Ints, result: Fit) -> float:
-    """How far the coefficients from two halves of the pairs are apart; NaN if a half does not determine them."""
-    estimates = []
-    for rows in halves(table.coalitions, partners):
-        weights = row_weights(table.coalitions[rows].sum(axis=1), masses)
-        part, rank = solve(columns[rows], table.values[rows], weights)
-        if rank < columns.shape[1]:
-            return math.nan
-        estimates.append(part[1:])
-    return half_split_spread(estimates, result.coefficients[1:], table.values)
 
 
 def _fair_coins(heads: Ints, n: int) -> Floats:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +14,14 @@ from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, CoalitionTable, Explanation, View
 from probe.methods.design import leave_one_out
 from probe.methods.effects import SingleChanges, ask_single_changes, single_changes
+from probe.methods.findings import failed_words
 
 #: relations that take a word's meaning away: what the score loses is the word's attribution
 REMOVING = frozenset({"deletion", "neutral"})
+#: the behavioural tests, and the relation whose substitutes each is made of
+TESTS: Mapping[str, str] = MappingProxyType({"invariance": "synonym", "direction": "antonym", "bias": "pair"})
+#: failures listed with each test
+_WORST = 5
 
 
 @dataclass(frozen=True)
@@ -24,17 +31,29 @@ class Substitution:
     ``details``: ``substitutions`` lists every one of them; ``words`` gives each word's attribution, the mean change under
     deletion and a neutral token, or under whatever substitutes it has (``basis`` says which); ``invariance`` the largest
     change under synonyms, which should be small; ``direction`` the change under antonyms, which should have the sign of
-    the word's attribution; ``bias`` the change under the user's own pairs, which should be small.
+    the word's attribution; ``bias`` the change under the user's own pairs, which should be small; ``tests`` for each of
+    the three how many substitutes were ``tested``, ``passed`` and ``failed``, and the ``worst`` failures.
+
+    ``tolerance`` (score units, ≥ 0): a change of at most this much counts as none. A synonym or pair passes within it; an
+    antonym passes if it moves the score by as much, in the direction that taking the word away does, and is tested only if
+    that attribution is above the tolerance.
     """
+
+    tolerance: float = 0.05
 
     name: ClassVar[str] = "substitution"
     view: ClassVar[View] = "substitutions"
     kinds: ClassVar[frozenset[Kind]] = frozenset({"text"})
     source: ClassVar[str] = "Ribeiro et al., Beyond Accuracy: Behavioral Testing of NLP Models with CheckList, ACL 2020"
 
+    def __post_init__(self) -> None:
+        tolerance: Any = self.tolerance  # settings come from a config file
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < math.inf:
+            raise ValueError(f"substitution: tolerance must be a number of at least 0, not {self.tolerance!r}")
+
     @property
     def settings(self) -> Mapping[str, Any]:
-        return {}
+        return asdict(self)
 
     def ask(self, features: tuple[Feature, ...], table: CoalitionTable, budget: int, rng: np.random.Generator) -> Bools:
         """The text as it is and every single substitution."""
@@ -51,6 +70,7 @@ class Substitution:
         tested = _tested(features, seen)
         words = _words(tested)
         attribution = {word["word"]: word["attribution"] for word in words if set(word["basis"]) <= REMOVING}
+        tests = {name: self._test(tested, relation, attribution) for name, relation in TESTS.items()}
         return Explanation(
             method=self.name,
             values=seen.changes,
@@ -59,15 +79,41 @@ class Substitution:
             full_value=seen.full,
             evaluations=table.m,
             trust=seen.trust,
-            findings=seen.findings,
+            findings=(*seen.findings, *failed_words(tests, self.tolerance)),
             details={
                 "substitutions": tested,
                 "words": words,
                 "invariance": _largest(tested, "synonym"),
                 "direction": _directions(tested, attribution),
                 "bias": _largest(tested, "pair"),
+                "tests": tests,
             },
         )
+
+    def _test(self, tested: list[dict[str, Any]], relation: str, attribution: Mapping[str, float]) -> dict[str, Any]:
+        """Counts of one behavioural test, and its failures: the largest misplaced change first."""
+        judged = []
+        for entry in tested:
+            if entry["relation"] != relation:
+                continue
+            if relation == "antonym":
+                expected = attribution.get(entry["word"], 0.0)
+                if abs(expected) <= self.tolerance:
+                    continue
+                excess = self.tolerance - math.copysign(1.0, expected) * entry["change"]
+            else:
+                excess = abs(entry["change"]) - self.tolerance
+            judged.append((excess, entry))
+        failures = sorted((pair for pair in judged if pair[0] > 0), key=lambda pair: -pair[0])
+        return {
+            "tested": len(judged),
+            "passed": len(judged) - len(failures),
+            "failed": len(failures),
+            "worst": [
+                {"word": entry["word"], "substitute": entry["substitute"], "change": entry["change"]}
+                for _, entry in failures[:_WORST]
+            ],
+        }
 
 
 def _tested(features: tuple[Feature, ...], seen: SingleChanges) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from probe.maskers import (
     AlterationMasker,
     GridMasker,
     Masker,
+    ShiftMasker,
+    StepMasker,
     SubstitutionMasker,
     SuperpixelMasker,
     TabularMasker,
@@ -32,6 +34,8 @@ CASES: list[tuple[Any, Any, Any, dict[str, Any], type]] = [
     ("tabular", "parts", ROW, {"background": ROWS}, TabularMasker),
     ("tabular", "windows", ROW, {"background": ROWS}, TabularMasker),
     ("tabular", "alterations", ROW, {"background": ROWS}, AlterationMasker),
+    ("tabular", "steps", ROW, {"background": ROWS}, StepMasker),
+    ("image", "steps", PHOTO, {"segments": 6}, ShiftMasker),
 ]
 
 
@@ -111,4 +115,4 @@ def test_what_is_refused(kind: Any, view: Any, settings: dict[str, Any], told: s
 
 
 def test_known_settings() -> None:
-    assert known_settings("image") == ("algorithm", "segments", "fill", "blur", "window", "stride")
+    assert known_settings("image") == ("algorithm", "segments", "fill", "blur", "window", "stride", "shift")

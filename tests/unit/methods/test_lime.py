@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,11 @@ from sklearn.linear_model import LinearRegression
 from probe.analysis.intervals import half_widths
 from probe.methods import BudgetTooSmall, CoalitionTable
 from probe.methods.design import enumerate_all, leave_one_out
+from probe.methods.kernelshap import KernelShap
 from probe.methods.lime import Lime
+from probe.methods.limit import _Moments, _Problem
 from tests.unit.methods.games import (
+    Bools,
     Floats,
     Game,
     additive_game,
@@ -128,26 +132,46 @@ def test_selection_finds_the_features_that_matter(selection: Any) -> None:
     assert np.isnan(explanation.std_errors[0])
 
 
+def without_each_pair(table: CoalitionTable, refit: Callable[[Bools], Floats]) -> Floats:
+    """Residuals of ``refit`` on the other rows: (intercept, weights …) from a mask of them."""
+    left_out = np.zeros(table.m)
+    codes = table.coalitions @ (1 << np.arange(table.n))
+    for pair in np.unique(np.minimum(codes, 2**table.n - 1 - codes)):
+        rows = (codes == pair) | (codes == 2**table.n - 1 - pair)
+        found = refit(~rows)
+        left_out[rows] = table.values[rows] - found[0] - table.coalitions[rows] @ found[1:]
+    return left_out
+
+
 def test_held_out_fit_is_what_refitting_gives() -> None:
-    """The closed form against leaving out each pair in turn, weights kept."""
+    """Both estimators' closed forms against leaving out each pair in turn, row weights and covariance kept."""
     n = 8
     method = Lime()
     table, explanation = play(method, network_game(n, np.random.default_rng(0)), tiles(n), 60)
-    masses = method._masses(tiles(n))
-    sizes = table.coalitions.sum(axis=1)
-    share = np.array([masses[s] / max(1, np.sum(sizes == s)) for s in range(n + 1)])
-    # sizes without rows lend their mass to neighbours, so compare only where every size is there
-    assert set(sizes) == set(range(n + 1))
-    weights = share[sizes]
-    left_out = np.zeros(table.m)
-    codes = table.coalitions @ (1 << np.arange(n))
-    for pair in np.unique(np.minimum(codes, 2**n - 1 - codes)):
-        rows = (codes == pair) | (codes == 2**n - 1 - pair)
-        model = LinearRegression().fit(table.coalitions[~rows], table.values[~rows], sample_weight=weights[~rows])
-        left_out[rows] = table.values[rows] - model.predict(table.coalitions[rows])
-    mean = np.average(table.values, weights=weights)
-    expected = 1 - np.sum(weights * left_out**2) / np.sum(weights * (table.values - mean) ** 2)
-    assert explanation.trust["r2_held_out"] == pytest.approx(expected, abs=1e-9)
+    masses = method.law_and_kernel(tiles(n))
+    problem = _Problem.of(table, masses)
+    proxy = problem.better_proxy()
+    assert proxy is not None
+    assert explanation.details["estimator"] == "proxy"
+
+    def reweighted(rows: Bools) -> Floats:
+        model = LinearRegression()
+        model.fit(table.coalitions[rows], table.values[rows], sample_weight=problem.weights[rows])
+        return np.array([model.intercept_, *model.coef_])
+
+    def by_proxy(rows: Bools) -> Floats:
+        part = proxy.part(rows)
+        found = part.read(_Moments.of(part, masses).solve(np.arange(n + 1)))
+        found[0] += part.centre
+        return found
+
+    _, linear, _, _ = problem.reweighted(None)
+    assert linear.held_out == pytest.approx(without_each_pair(table, reweighted), abs=1e-9)
+    _, smooth, _, _ = problem.by_proxy(proxy, None)
+    assert smooth.held_out == pytest.approx(without_each_pair(table, by_proxy), abs=1e-5)
+    mean = np.average(table.values, weights=problem.weights)
+    expected = 1 - np.sum(problem.weights * smooth.held_out**2) / np.sum(problem.weights * (table.values - mean) ** 2)
+    assert explanation.trust["r2_held_out"] == pytest.approx(expected)
 
 
 def test_a_poor_fit_and_a_constant_model_are_named() -> None:
@@ -158,11 +182,29 @@ def test_a_poor_fit_and_a_constant_model_are_named() -> None:
     assert np.abs(constant.values).max() < 1e-12
 
 
-def test_another_width_needs_no_new_evaluations() -> None:
-    game = network_game(9, np.random.default_rng(0))
-    table, _ = play(Lime(), game, tiles(9), 200)
-    other = Lime(kernel_width=0.5).explain(tiles(9), table)
-    assert other.values == pytest.approx(limit(game, 9, law="coin", width=0.5)[0].coef_, abs=0.2)
+@pytest.mark.parametrize("features", [words(9), tiles(9)], ids=["words", "tiles"])
+def test_another_width_needs_no_new_evaluations(features: Any) -> None:
+    game = sigmoid_game(9, np.random.default_rng(0))
+    table, _ = play(Lime(), game, features, 120)
+    again, explanation = play(Lime(kernel_width=0.5), game, features, 120)
+    assert again.coalitions.tobytes() == table.coalitions.tobytes()
+    law = explanation.details["law"]
+    assert explanation.values == pytest.approx(limit(game, 9, law=law, width=0.5)[0].coef_, abs=0.02)
+
+
+@pytest.mark.parametrize("law", ["coin", "uniform"])
+def test_the_coalitions_of_other_methods_give_the_same_limit(law: Any) -> None:
+    """KernelSHAP's rows, leave-one-out rows and all, are weighed by lime's law: errors stay honest."""
+    n, hits, errors = 10, [], []
+    for seed in range(12):
+        game = sigmoid_game(n, np.random.default_rng(seed))
+        model, _ = limit(game, n, law=law)
+        table, _ = play(KernelShap(), game, tiles(n), 120, seed=seed)
+        found = Lime(law=law).explain(tiles(n), table)
+        hits.append(np.abs(found.values - model.coef_) <= half_widths(found.std_errors, dof=found.trust["dof"]))
+        errors.append(np.sum((found.values - model.coef_) ** 2) / np.sum(model.coef_**2))
+    assert np.mean(hits) > 0.9
+    assert np.median(errors) < 0.005
 
 
 def test_same_seed_same_bits() -> None:

@@ -8,18 +8,23 @@ import pytest
 
 from probe.methods import FINDINGS, METHODS, build_method
 
+KNOWN = [
+    "alteration",
+    "banzhaf",
+    "gradient",
+    "interactions",
+    "kernelshap",
+    "leverageshap",
+    "lime",
+    "occlusion",
+    "permutation",
+    "shapley",
+    "substitution",
+]
+
 
 def test_methods_are_registered_under_their_names() -> None:
-    assert set(METHODS) == {
-        "occlusion",
-        "substitution",
-        "alteration",
-        "lime",
-        "kernelshap",
-        "leverageshap",
-        "permutation",
-        "shapley",
-    }
+    assert set(METHODS) == set(KNOWN)
     for name, cls in METHODS.items():
         assert cls.name == name
         assert cls.kinds
@@ -37,11 +42,7 @@ def test_settings_round_trip_as_json() -> None:
     ("name", "settings", "message"),
     [
         ("shaply", {}, "unknown method 'shaply'; did you mean 'shapley'?"),
-        (
-            "zzz",
-            {},
-            "unknown method 'zzz'; known: alteration, kernelshap, leverageshap, lime, occlusion, permutation, ",
-        ),
+        ("zzz", {}, "unknown method 'zzz'; known: " + ", ".join(KNOWN)),
         ("lime", {"kernel_widht": 1}, "lime: unknown setting 'kernel_widht'; did you mean 'kernel_width'?"),
         ("occlusion", {"window": 1}, "occlusion: unknown setting 'window'; it has no settings"),
         ("lime", {"kernel_width": -1}, "kernel_width must be a number above 0"),

@@ -14,7 +14,7 @@ from probe.methods.alteration import Alteration
 from probe.methods.design import enumerate_all, leave_one_out
 from probe.methods.occlusion import Occlusion
 from probe.methods.substitution import Substitution
-from tests.unit.methods.games import additive_game, or_game, play, tiles
+from tests.unit.methods.games import Bools, Floats, additive_game, or_game, play, tiles
 
 RNG = np.random.default_rng(0)
 
@@ -136,6 +136,47 @@ def test_an_antonym_that_moves_the_score_the_wrong_way_is_told() -> None:
     scores = np.array([0.5, 0.95, 0.3])
     _, explanation = play(Substitution(), lambda rows: np.where(rows.all(axis=1), 0.9, (~rows) @ scores), features, 4)
     assert [one["as_expected"] for one in explanation.details["direction"]] == [False, None]
+
+
+def test_word_tests_count_and_name_their_failures() -> None:
+    features = substitutes(
+        ("good", "", "deletion"),
+        ("good", "fine", "synonym"),
+        ("good", "goodly", "synonym"),
+        ("good", "bad", "antonym"),
+        ("good", "evil", "antonym"),
+        ("so", "", "deletion"),
+        ("so", "not", "antonym"),
+        ("he", "she", "pair"),
+        ("his", "her", "pair"),
+    )
+    losses = np.array([0.3, 0.01, 0.2, 0.6, -0.02, 0.01, 0.4, 0.1, -0.3])
+
+    def game(rows: Bools) -> Floats:
+        scores: Floats = 0.9 - (~rows) @ losses
+        return scores
+
+    _, explanation = play(Substitution(), game, features, 10)
+    tests = explanation.details["tests"]
+    assert {name: (one["tested"], one["passed"], one["failed"]) for name, one in tests.items()} == {
+        "invariance": (2, 1, 1),
+        "direction": (2, 1, 1),  # "so" has no attribution to undo
+        "bias": (2, 0, 2),
+    }
+    assert [(one["word"], one["substitute"]) for one in tests["bias"]["worst"]] == [("his", "her"), ("he", "she")]
+    assert tests["direction"]["worst"][0]["substitute"] == "evil"
+    assert [finding.code for finding in explanation.findings] == ["P209", "P210", "P211"]
+    assert "1 of 2 synonyms" in explanation.findings[0].message
+    assert "'his' → 'her': +0.3" in explanation.findings[2].message
+    _, tolerant = play(Substitution(tolerance=0.35), game, features, 10)
+    assert [finding.code for finding in tolerant.findings] == []
+    json.dumps(dict(explanation.details), allow_nan=False)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, "small", True, float("nan")])
+def test_a_tolerance_is_a_size(tolerance: Any) -> None:
+    with pytest.raises(ValueError, match="tolerance must be a number of at least 0"):
+        Substitution(tolerance=tolerance)
 
 
 def test_altered_columns_give_curves_in_order() -> None:
