@@ -119,9 +119,7 @@ class Network:
                 settings = {a.name: list(a.ints) or a.i for a in node.attribute}
                 top, left, bottom, right = settings["pads"]
                 padded = functional.pad(inputs[0], (left, right, top, bottom))
-                flow = functional.conv2d(
-                    padded, *inputs[1:], stride=settings["strides"], groups=settings["group"]
-                )
+                flow = functional.conv2d(padded, *inputs[1:], stride=settings["strides"], groups=settings["group"])
             elif node.op_type == "Clip":
                 flow = inputs[0].clamp(inputs[1], inputs[2])
             elif node.op_type == "Add":

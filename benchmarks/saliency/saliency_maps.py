@@ -1,0 +1,61 @@
+"""The maps that are compared, each a number per pixel: more is more important."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.saliency.networks import Floats, Network, Pixels
+from probe.analysis.maps import segment_map, smooth_map, smooth_segment_map
+from probe.maskers.image import SuperpixelMasker
+from probe.methods import Method, build_method
+from probe.methods.base import CoalitionTable
+
+SEGMENTS: Final = 50
+
+Score = Callable[[list[Pixels]], Floats]
+
+
+def black_box(score: Score, picture: Pixels, *, evaluations: int, seed: int) -> dict[str, Floats]:
+    """Ours, from scores alone: LIME over superpixels that are blurred away; as they are, and smoothed."""
+    masker = SuperpixelMasker(picture, segments=SEGMENTS, fill="blur")
+    method = build_method("lime")
+    table = _evaluated(method, masker, score, evaluations, seed)
+    values = method.explain(masker.features, table).values
+    return {"flat": segment_map(masker.segments, values), "smoothed": smooth_segment_map(masker.segments, values)}
+
+
+def _evaluated(method: Method, masker: SuperpixelMasker, score: Score, evaluations: int, seed: int) -> CoalitionTable:
+    table = CoalitionTable.empty(masker.n)
+    while len(rows := method.ask(masker.features, table, evaluations, np.random.default_rng(seed))):
+        values = score([masker.render(row) for row in rows])
+        table = CoalitionTable.of(np.vstack([table.coalitions, rows]), np.concatenate([table.values, values]))
+    return table
+
+
+def grad_cam(network: Network, picture: Pixels, label: int) -> Floats:
+    """Enlarged as its authors do, bilinearly."""
+    coarse = Image.fromarray(network.grad_cam(picture, label).astype(np.float32))
+    side = network.variant.side
+    return np.asarray(coarse.resize((side, side), Image.Resampling.BILINEAR), dtype=np.float64)
+
+
+def gradient(network: Network, picture: Pixels, label: int) -> Floats:
+    """Smoothed over a twentieth of the side: single pixels' gradients rank next to nothing."""
+    return smooth_map(network.gradient(picture, label), network.variant.side / 20)
+
+
+def centre_prior(side: int) -> Floats:
+    """Nearest to the middle first."""
+    along = np.square(np.arange(side) - (side - 1) / 2)
+    return -(along[:, None] + along[None, :])
+
+
+def chance(side: int, rng: np.random.Generator) -> Floats:
+    """Smooth noise, as coarse as superpixels: scattered single pixels are an easier thing to beat."""
+    noise: NDArray[np.float64] = rng.standard_normal((side, side))
+    return smooth_map(noise, side / 14)
