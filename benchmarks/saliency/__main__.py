@@ -51,7 +51,7 @@ class Subject:
 
 def confident(network: Network, photos: Sequence[Photo], most: int | None) -> list[Subject]:
     """The first ``most`` photographs that the network is sure of, right or wrong: a map explains what it says."""
-    found = []
+    found: list[Subject] = []
     for photo in photos:
         picture = square(photo.pixels, network.variant.side)
         probabilities = network.predict([picture])[0]

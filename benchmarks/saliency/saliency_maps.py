@@ -52,7 +52,8 @@ def gradient(network: Network, picture: Pixels, label: int) -> Floats:
 def centre_prior(side: int) -> Floats:
     """Nearest to the middle first."""
     along = np.square(np.arange(side) - (side - 1) / 2)
-    return -(along[:, None] + along[None, :])
+    distance: Floats = along[:, None] + along[None, :]
+    return -distance
 
 
 def chance(side: int, rng: np.random.Generator) -> Floats:

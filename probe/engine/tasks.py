@@ -194,7 +194,8 @@ class ProbeState:
         noise = np.zeros(len(values))
         if self.task.repeats > 1 and len(values):
             noise[:] = values.var(axis=2, ddof=1).mean() / (self.task.repeats * self.task.masker.copies)
-        return CoalitionTable.of(self.coalitions[whole], values.mean(axis=(1, 2)), noise)
+        copies = values.mean(axis=2) if self.task.masker.copies > 1 else None
+        return CoalitionTable(self.coalitions[whole], values.mean(axis=(1, 2)), noise, copies)
 
     def explain(self) -> Explanation | None:
         """The explanation, or ``None`` with ``failure`` saying why not."""

@@ -14,11 +14,13 @@ from probe.methods.findings import FINDINGS
 from probe.methods.kernelshap import KernelShap
 from probe.methods.lime import Lime
 from probe.methods.occlusion import Occlusion
+from probe.methods.quadtree import Quadtree
+from probe.methods.rise import Rise
 from probe.methods.shapley import Shapley
 from probe.methods.substitution import Substitution
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {method.name: method for method in (Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley)}
+    {method.name: method for method in (Occlusion, Quadtree, Rise, Substitution, Alteration, Lime, KernelShap, Shapley)}
 )
 
 __all__ = [

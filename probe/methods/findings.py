@@ -67,6 +67,12 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "The endpoint refused or never answered some of the altered inputs, so nothing is known of these features; the "
             "others are not affected. See what was refused, change the background or substitute, or run again.",
         ),
+        "P222": FindingText(
+            "the background matters",
+            "With another background (grey instead of blur, other rows of a table) the same removals change the score by "
+            "clearly other amounts. Removed parts are never simply absent: the model sees what stands in for them. Trust "
+            "only what all backgrounds agree on, and choose one that the model could meet in use.",
+        ),
     }
 )
 

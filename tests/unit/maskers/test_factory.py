@@ -111,4 +111,4 @@ def test_what_is_refused(kind: Any, view: Any, settings: dict[str, Any], told: s
 
 
 def test_known_settings() -> None:
-    assert known_settings("image") == ("algorithm", "segments", "fill", "blur", "window", "stride")
+    assert known_settings("image") == ("algorithm", "segments", "fill", "blur", "window", "stride", "depth", "grid")

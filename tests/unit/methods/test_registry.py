@@ -10,7 +10,16 @@ from probe.methods import FINDINGS, METHODS, build_method
 
 
 def test_methods_are_registered_under_their_names() -> None:
-    assert set(METHODS) == {"occlusion", "substitution", "alteration", "lime", "kernelshap", "shapley"}
+    assert set(METHODS) == {
+        "occlusion",
+        "quadtree",
+        "rise",
+        "substitution",
+        "alteration",
+        "lime",
+        "kernelshap",
+        "shapley",
+    }
     for name, cls in METHODS.items():
         assert cls.name == name
         assert cls.kinds
@@ -28,7 +37,11 @@ def test_settings_round_trip_as_json() -> None:
     ("name", "settings", "message"),
     [
         ("shaply", {}, "unknown method 'shaply'; did you mean 'shapley'?"),
-        ("zzz", {}, "unknown method 'zzz'; known: alteration, kernelshap, lime, occlusion, shapley, substitution"),
+        (
+            "zzz",
+            {},
+            "unknown method 'zzz'; known: alteration, kernelshap, lime, occlusion, quadtree, rise, shapley, substitution",
+        ),
         ("lime", {"kernel_widht": 1}, "lime: unknown setting 'kernel_widht'; did you mean 'kernel_width'?"),
         ("occlusion", {"window": 1}, "occlusion: unknown setting 'window'; it has no settings"),
         ("lime", {"kernel_width": -1}, "kernel_width must be a number above 0"),
