@@ -13,7 +13,7 @@ from scipy.special import gammaln
 from probe.maskers.base import Feature, Kind
 from probe.maskers.cells import shift
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
-from probe.methods.design import enumerate_all, paired_design, without_known
+from probe.methods.design import ends, enumerate_all, find_rows, without_known
 from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, unstable
@@ -21,6 +21,7 @@ from probe.methods.regression import half_split_spread, halves, pair_partners, r
 
 Masks: TypeAlias = Literal["smooth", "superpixels"]
 
+_LISTABLE: Final = 16  #: features up to which pairs are chosen from a list of all
 _SAMPLES: Final = 5  #: places along a cell's side where the mask is read to know how much of the cell it keeps
 
 
@@ -62,7 +63,9 @@ class Rise:
             raise BudgetTooSmall(self.name, budget, needed, n)
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
-        return paired_design(n, budget, rng, masses=_coins(n), known=table.coalitions)
+        first = without_known(ends(n), table.coalitions)[: max(0, budget - table.m)]
+        known = np.vstack([table.coalitions, first])
+        return np.vstack([first, _coin_pairs(n, (budget - len(known)) // 2, rng, known)])
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """Standard errors from the spread of pairs, at least what repeats tell. Raises :class:`ValueError`."""
@@ -96,6 +99,24 @@ class Rise:
             ),
             details={"mean_score": float(weights @ table.values / weights.sum())},
         )
+
+
+def _coin_pairs(n: int, count: int, rng: np.random.Generator, known: Bools) -> Bools:
+    """At most ``count`` pairs of complements, independent of each other, none of which ``known`` touches: (2 · count, n).
+
+    Tossed and not dealt from decks as elsewhere: the hands of one deck are nearly each other's complement at middle sizes,
+    and as a pair's two rows say the same about two features together, nearly equal pairs would be worth one.
+    """
+    if n <= _LISTABLE:
+        listed = enumerate_all(n)
+        drawn = listed[~listed[:, 0]][rng.permutation(len(listed) // 2)]
+    else:
+        tossed = rng.random((max(0, count) + len(known), n)) < 0.5
+        canonical = tossed ^ tossed[:, :1]
+        drawn = tossed[np.sort(np.unique(canonical, axis=0, return_index=True)[1])]
+    fresh = (find_rows(known, drawn) < 0) & (find_rows(known, ~drawn) < 0)
+    chosen = drawn[fresh][: max(0, count)]
+    return np.stack([chosen, ~chosen], axis=1).reshape(-1, n)
 
 
 def _coins(n: int) -> Floats:
@@ -165,10 +186,12 @@ def _kept(features: tuple[Feature, ...], coalitions: Bools) -> Floats:
 
 def _reading(grid: int, part: float) -> Floats:
     """(grid, grid): weights of the cells in what the mask keeps of each cell's nominal place, shifted by ``part``."""
-    offsets = (np.arange(_SAMPLES) + 0.5) / _SAMPLES - 0.5
-    places = (
-        np.clip(np.arange(grid)[:, None] + offsets, 0, grid - 1) + part - 0.5
-    )  # in cells, from the first one's centre
-    places = np.clip(places, 0, grid - 1)
+    cells = np.arange(grid)[:, None]
+    start, end = (
+        np.maximum(cells - 0.5, 0),
+        np.minimum(cells + 0.5, grid - 1),
+    )  # nominal places; half as long at the edges
+    places = start + (end - start) * (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    places = np.clip(places + part - 0.5, 0, grid - 1)  # counted from the first cell's centre
     reading: Floats = np.maximum(0, 1 - np.abs(places[:, :, None] - np.arange(grid))).mean(axis=1)
     return reading
