@@ -86,7 +86,7 @@ def shift(coalition: NDArray[np.bool_]) -> tuple[float, float]:
 
 def positions(length: int, grid: int) -> Floats:
     """Where the centres of ``length`` pixels lie among ``grid`` cells before the shift: 0 … grid − 1."""
-    return (np.arange(length) + 0.5) * ((grid - 1) / length)
+    return np.asarray((np.arange(length) + 0.5) * ((grid - 1) / length), dtype=np.float64)
 
 
 def _between(values: Floats, at: Floats) -> Floats:
@@ -96,7 +96,7 @@ def _between(values: Floats, at: Floats) -> Floats:
     """
     place = np.clip(at - 0.5, 0, len(values) - 1)
     low = np.minimum(place.astype(np.intp), len(values) - 2)
-    part = (place - low)[:, None]
+    part: Floats = np.asarray(place - low, dtype=np.float64)[:, None]
     between: Floats = values[low] * (1 - part) + values[low + 1] * part
     return between
 

@@ -41,7 +41,7 @@ def test_all_cells_are_the_picture_and_none_the_background() -> None:
     masker = CellMasker(PICTURE, fill="blur")
     assert np.array_equal(masker.render(np.ones(49, dtype=bool)), PICTURE)
     parts = build_masker("image", "parts", PICTURE, {"fill": "blur"})
-    nothing = parts.render(np.zeros(parts.n, dtype=bool))
+    nothing = np.asarray(parts.render(np.zeros(parts.n, dtype=bool)))
     assert np.array_equal(masker.render(np.zeros(49, dtype=bool)), nothing)
     grey = CellMasker(PICTURE[..., 0], fill=["mean", "grey"])
     assert grey.copies == 2
