@@ -12,6 +12,7 @@ calls them gets the coalitions evaluated, or takes them from a table that has th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -19,10 +20,13 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from probe.methods.base import Finding
+
 Bools: TypeAlias = NDArray[np.bool_]
 Floats: TypeAlias = NDArray[np.float64]
 Ints: TypeAlias = NDArray[np.intp]
 
+CLEARLY: Final = 0.1  #: ahead of chance, as a share of the score of the whole input less that of nothing
 EXPLAINED: Final = "explained"
 RANDOM: Final = "random"
 CENTRE: Final = "centre"
@@ -163,3 +167,26 @@ def ranking_check(
     return RankingCheck(
         {name: found for name, found in orders.items() if found}, checkpoints(n, steps), areas / areas.sum()
     )
+
+
+def trust_figures(found: Mapping[str, Faithfulness]) -> dict[str, float]:
+    """For a trust card: both areas of the explained order, and insertion less deletion of every order, where known."""
+    named = {f"insertion_less_deletion_{name}": each.difference for name, each in found.items()}
+    named["insertion"], named["deletion"] = found[EXPLAINED].insertion.area, found[EXPLAINED].deletion.area
+    return {name: value for name, value in named.items() if math.isfinite(value)}
+
+
+def no_better_than_chance(found: Mapping[str, Faithfulness]) -> list[Finding]:
+    """P223 if the explained order is not clearly ahead of chance, or behind the middle-first order of a picture.
+
+    Clearly: by a tenth of what separates the whole input from nothing.
+    """
+    explained = found[EXPLAINED]
+    span = abs(float(explained.insertion.scores[-1] - explained.insertion.scores[0]))
+    for name, words, margin in ((RANDOM, "chance", CLEARLY * span), (CENTRE, "the middle of the picture first", 0.0)):
+        if name in found and explained.difference < found[name].difference + margin:
+            seen = (
+                f"insertion less deletion is {explained.difference:.2g}, for {words} it is {found[name].difference:.2g}"
+            )
+            return [Finding("P223", f"{seen}: this order of the parts does not say what moves the score")]
+    return []

@@ -66,8 +66,25 @@ def smooth_map(heat: Floats, sigma: float) -> Floats:
 def smooth_segment_map(segments: NDArray[np.int32], values: Floats, *, share: float = SMOOTHING) -> Floats:
     """(H, W): :func:`segment_map` under a Gaussian of ``share`` of a typical segment's side, √(pixels / segments).
 
-    A model does not see the outlines that superpixels happen to have; a part's value spread over its surroundings ranks
-    pixels better than the part's own outline (``benchmarks/saliency``). Values may be NaN: those segments stay NaN.
+    The outlines of superpixels are an algorithm's and not the model's, and a map should not look as if it knew them to the
+    pixel. For ranking pixels the parts as they are do as well or better, the more so the wider the Gaussian
+    (``benchmarks/saliency``). Values may be NaN: those segments stay NaN.
     """
     side = math.sqrt(segments.size / max(1, len(values)))
     return smooth_map(segment_map(segments, values), share * side)
+
+
+def segment_places(segments: NDArray[np.int32]) -> tuple[Floats, Floats]:
+    """Row and column of each segment's centre of mass (n, 2) in pixels, and its area (n,), for segments 0 … n − 1."""
+    ids = segments.ravel()
+    areas = np.bincount(ids).astype(np.float64)
+    rows, columns = (np.bincount(ids, weights=axis.ravel() + 0.5) for axis in np.indices(segments.shape))
+    with np.errstate(invalid="ignore"):
+        return np.stack([rows, columns], axis=1) / areas[:, None], areas
+
+
+def box_places(boxes: Sequence[Sequence[int]]) -> tuple[Floats, Floats]:
+    """The same of windows ``[top, left, bottom, right]``."""
+    edges = np.array(boxes, dtype=np.float64).reshape(-1, 4)
+    centres = (edges[:, :2] + edges[:, 2:]) / 2
+    return centres, np.prod(edges[:, 2:] - edges[:, :2], axis=1)

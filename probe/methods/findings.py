@@ -73,6 +73,13 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "clearly other amounts. Removed parts are never simply absent: the model sees what stands in for them. Trust "
             "only what all backgrounds agree on, and choose one that the model could meet in use.",
         ),
+        "P223": FindingText(
+            "the order of the parts is no better than chance",
+            "Revealing the parts from the most important on does not raise the score sooner, nor does removing them lower it "
+            "sooner, than in an order that knows nothing of the model: chance, or the middle of the picture first. Either "
+            "no part stands out, or the values are too rough. Do not rank by them; raise the budget, use larger parts or "
+            "another method.",
+        ),
     }
 )
 

@@ -10,12 +10,15 @@ from probe.analysis.faithfulness import (
     EXPLAINED,
     RANDOM,
     Curve,
+    Faithfulness,
     centre_ranking,
     checkpoints,
     deletion_rows,
     insertion_rows,
+    no_better_than_chance,
     ranking,
     ranking_check,
+    trust_figures,
 )
 
 VALUES = st.lists(st.floats(-10, 10), min_size=1, max_size=20).map(np.array)
@@ -98,3 +101,46 @@ def test_rows_are_asked_once_and_missing_ones_are_unknown() -> None:
     assert list(check.orders) == [EXPLAINED, RANDOM, CENTRE]
     again = ranking_check(np.array([3.0, 4.0, 2.0, 1.0]), rng=np.random.default_rng(5), steps=4, centres=centres)
     assert np.array_equal(again.rows, rows)
+
+
+def straight(insertion: float, deletion: float) -> Faithfulness:
+    """Curves from 0 to 1 (and back) with these areas."""
+    shares = np.array([0.0, 0.5, 1.0])
+    return Faithfulness(
+        Curve(shares, np.array([0.0, 2 * insertion - 0.5, 1.0])),
+        Curve(shares, np.array([1.0, 2 * deletion - 0.5, 0.0])),
+    )
+
+
+@pytest.mark.parametrize(
+    ("explained", "others", "said"),
+    [
+        (0.6, {RANDOM: 0.0}, None),
+        (0.05, {RANDOM: 0.0}, "for chance it is 0"),
+        (0.5, {RANDOM: 0.0, CENTRE: 0.55}, "for the middle of the picture first it is 0.55"),
+        (0.5, {RANDOM: 0.0, CENTRE: 0.45}, None),
+        (0.05, {}, None),
+    ],
+)
+def test_an_order_that_chance_or_the_middle_matches_is_a_finding(
+    explained: float, others: dict[str, float], said: str | None
+) -> None:
+    found = {
+        name: straight(0.5 + difference / 2, 0.5 - difference / 2)
+        for name, difference in {EXPLAINED: explained, **others}.items()
+    }
+    findings = no_better_than_chance(found)
+    assert [finding.code for finding in findings] == ([] if said is None else ["P223"])
+    assert said is None or said in findings[0].message
+
+
+def test_trust_figures_never_show_deletion_alone() -> None:
+    shown = trust_figures({EXPLAINED: straight(0.8, 0.3), RANDOM: straight(0.5, 0.5), CENTRE: straight(np.nan, 0.5)})
+    assert shown == pytest.approx(
+        {
+            "insertion": 0.8,
+            "deletion": 0.3,
+            "insertion_less_deletion_explained": 0.5,
+            "insertion_less_deletion_random": 0.0,
+        }
+    )

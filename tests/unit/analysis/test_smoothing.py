@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.analysis.maps import SMOOTHING, segment_map, smooth_map, smooth_segment_map
+from probe.analysis.maps import SMOOTHING, box_places, segment_map, segment_places, smooth_map, smooth_segment_map
 
 SIGMAS = st.floats(0.0, 40.0)
 
@@ -58,3 +58,13 @@ def test_the_width_grows_with_the_superpixels() -> None:
     assert np.array_equal(smooth_segment_map(segments, values), smooth_map(flat, SMOOTHING * 20))
     doubled = segments.repeat(2, axis=0).repeat(2, axis=1)
     assert smooth_segment_map(doubled, values)[::2, ::2] == pytest.approx(smooth_segment_map(segments, values), abs=0.3)
+
+
+def test_places_are_centres_of_mass_and_areas() -> None:
+    segments = np.array([[0, 0, 1], [0, 1, 1]], dtype=np.int32)
+    centres, areas = segment_places(segments)
+    assert centres == pytest.approx(np.array([[2.5 / 3, 2.5 / 3], [3.5 / 3, 6.5 / 3]]))
+    assert areas.tolist() == [3, 3]
+    centres, areas = box_places([[0, 0, 2, 4], [1, 1, 2, 2]])
+    assert centres.tolist() == [[1.0, 2.0], [1.5, 1.5]]
+    assert areas.tolist() == [8.0, 1.0]
