@@ -30,8 +30,11 @@ _CHANCES = 3  #: orders by chance per photograph
 
 _OURS = "smoothed"
 _ROWS = {
-    "smoothed": "probe: LIME over superpixels, smoothed",
+    "smoothed": "probe: LIME over superpixels, as drawn",
     "flat": "probe: the same, not smoothed",
+    "same-bill": "probe: superpixel RISE from LIME's evaluations",
+    "rise": "probe: RISE, smooth masks",
+    "quadtree": "probe: quadtree occlusion",
     "grad-cam": "Grad-CAM (sees the network)",
     "gradient": "gradient, smoothed (sees the network)",
     "centre": "middle of the picture first",

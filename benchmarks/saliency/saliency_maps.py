@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.saliency.networks import Floats, Network, Pixels
-from probe.analysis.maps import segment_map, smooth_map, smooth_segment_map
+from probe.analysis.maps import pixel_map, segment_map, smooth_map, smooth_segment_map
+from probe.maskers import Masker
+from probe.maskers.cells import GRID, CellMasker
 from probe.maskers.image import SuperpixelMasker
+from probe.maskers.quadtree import QuadtreeMasker
 from probe.methods import Method, build_method
 from probe.methods.base import CoalitionTable
 
@@ -21,18 +24,43 @@ Score = Callable[[list[Pixels]], Floats]
 
 
 def black_box(score: Score, picture: Pixels, *, evaluations: int, seed: int) -> dict[str, Floats]:
-    """Ours, from scores alone: LIME over superpixels that are blurred away; as they are, and smoothed."""
+    """Ours, from scores alone, each from at most ``evaluations``; what is removed is blurred away.
+
+    ``smoothed`` and ``flat``: LIME over superpixels, as it is drawn and as it is. ``same-bill``: superpixel RISE from the
+    very same table. ``rise``: soft masks. ``quadtree``: hierarchical occlusion.
+    """
     masker = SuperpixelMasker(picture, segments=SEGMENTS, fill="blur")
-    method = build_method("lime")
-    table = _evaluated(method, masker, score, evaluations, seed)
-    values = method.explain(masker.features, table).values
-    return {"flat": segment_map(masker.segments, values), "smoothed": smooth_segment_map(masker.segments, values)}
+    lime = build_method("lime")
+    table = _evaluated(lime, masker, score, evaluations, seed)
+    values = lime.explain(masker.features, table).values
+    shared = build_method("rise", {"masks": "superpixels"}).explain(masker.features, table).values
+    return {
+        "smoothed": smooth_segment_map(masker.segments, values),
+        "flat": segment_map(masker.segments, values),
+        "same-bill": segment_map(masker.segments, shared),
+        "rise": _rise(score, picture, evaluations, seed),
+        "quadtree": _quadtree(score, picture, evaluations, seed),
+    }
 
 
-def _evaluated(method: Method, masker: SuperpixelMasker, score: Score, evaluations: int, seed: int) -> CoalitionTable:
+def _rise(score: Score, picture: Pixels, evaluations: int, seed: int) -> Floats:
+    masker, method = CellMasker(picture, fill="blur"), build_method("rise")
+    values = method.explain(masker.features, _evaluated(method, masker, score, evaluations, seed)).values
+    cells = pixel_map(picture.shape[:2], [feature.place["box"] for feature in masker.features], values)
+    return smooth_map(cells, 0.4 * picture.shape[0] / (GRID - 1))
+
+
+def _quadtree(score: Score, picture: Pixels, evaluations: int, seed: int) -> Floats:
+    masker, method = QuadtreeMasker(picture, fill="blur"), build_method("quadtree")
+    values = method.explain(masker.features, _evaluated(method, masker, score, evaluations, seed)).values
+    known = np.flatnonzero(np.isfinite(values))
+    return pixel_map(picture.shape[:2], [masker.features[k].place["box"] for k in known], values[known])
+
+
+def _evaluated(method: Method, masker: Masker, score: Score, evaluations: int, seed: int) -> CoalitionTable:
     table = CoalitionTable.empty(masker.n)
     while len(rows := method.ask(masker.features, table, evaluations, np.random.default_rng(seed))):
-        values = score([masker.render(row) for row in rows])
+        values = score([np.asarray(masker.render(row)) for row in rows])
         table = CoalitionTable.of(np.vstack([table.coalitions, rows]), np.concatenate([table.values, values]))
     return table
 
