@@ -12,16 +12,19 @@ _PLUMBING = {"__init__", "__main__", "common"}
 
 
 def _names() -> list[str]:
-    """Modules that are commands: those that have a main block."""
-    return sorted(
+    """Modules that are commands: those that have a main block, and folders with one."""
+    modules = [
         path.stem
         for path in _HERE.glob("*.py")
         if path.stem not in _PLUMBING and "__main__" in path.read_text(encoding="utf-8")
-    )
+    ]
+    return sorted([*modules, *(path.parent.name for path in _HERE.glob("*/__main__.py"))])
 
 
 def _summary(name: str) -> str:
-    text = ast.get_docstring(ast.parse((_HERE / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    folder = _HERE / name
+    path = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
 

@@ -140,7 +140,8 @@ class Answers:
         if self.task.repeats > 1 and len(values):
             noise[:] = apart.var(axis=2, ddof=1).mean() / (self.task.repeats * self.task.masker.copies)
         means = first[:, :, 0] + apart.mean(axis=2)
-        return CoalitionTable.of(self.coalitions[whole], means.mean(axis=1), noise)
+        copies = means if means.shape[1] > 1 else None
+        return CoalitionTable(self.coalitions[whole], means.mean(axis=1), noise, copies)
 
     def base_by_copy(self) -> Floats | None:
         """The score with every feature replaced, by background row (copies,); ``None`` if it is not known."""

@@ -12,16 +12,18 @@ import numpy as np
 from adapters import Instance
 from probe.maskers.alterations import AlterationMasker
 from probe.maskers.base import Kind, Masker
+from probe.maskers.cells import CellMasker
 from probe.maskers.checks import listed, whole
 from probe.maskers.fills import checked_image
 from probe.maskers.image import GridMasker, SuperpixelMasker
 from probe.maskers.naming import nearest, one_of
+from probe.maskers.quadtree import QuadtreeMasker
 from probe.maskers.steps import ShiftMasker, StepMasker
 from probe.maskers.substitutions import LexiconLike, SubstitutionMasker
 from probe.maskers.tabular import TabularMasker
 from probe.maskers.text import TextMasker
 
-View: TypeAlias = Literal["parts", "windows", "substitutions", "alterations", "steps"]
+View: TypeAlias = Literal["parts", "windows", "quadtree", "cells", "substitutions", "alterations", "steps"]
 
 SAMPLE = 10  #: background rows drawn for ``fill: rows`` unless ``sample`` says otherwise; each multiplies the cost
 _ACROSS = 7  #: windows side by side in an image as long as wide, before they overlap
@@ -43,6 +45,14 @@ def _windows(instance: Any, context: _Context) -> Masker:
     window = context.settings.get("window", max(1, round(math.sqrt(height * width) / _ACROSS)))
     stride = max(1, whole(window, "window", least=1) // 2)
     return GridMasker(instance, **{"stride": stride, **context.settings, "window": window})
+
+
+def _quadtree(instance: Any, context: _Context) -> Masker:
+    return QuadtreeMasker(instance, **context.settings)
+
+
+def _cells(instance: Any, context: _Context) -> Masker:
+    return CellMasker(instance, **context.settings)
 
 
 def _text(instance: Any, context: _Context) -> Masker:
@@ -92,6 +102,8 @@ _VIEWS: Final[Mapping[str, Mapping[str, tuple[Callable[[Any, _Context], Masker],
     "image": {
         "parts": (_superpixels, ("algorithm", "segments", *_IMAGE_FILL)),
         "windows": (_windows, ("window", "stride", *_IMAGE_FILL)),
+        "quadtree": (_quadtree, ("depth", *_IMAGE_FILL)),
+        "cells": (_cells, ("grid", *_IMAGE_FILL)),
         "steps": (_shifts, ("algorithm", "segments", "shift")),
     },
     "text": {
@@ -129,8 +141,9 @@ def build_masker(
     One block of settings serves all views of a kind, so those of another view are accepted and left aside.
 
     - image, ``parts``: 50 superpixels by slic, grey; ``windows``: square windows of a seventh of √(H·W), half
-      overlapping (about 170), grey.
-      ``steps``: each superpixel 8 intensities brighter or darker.
+      overlapping (about 170), grey; ``quadtree``: the regions of four levels (340), grey; ``cells``: 7 × 7 soft cells,
+      grey; ``steps``: each superpixel 8 intensities brighter or darker. ``fill`` may be a list: each coalition is then
+      rendered once with every one of them.
     - text, ``parts`` and ``windows``: words, deleted; ``substitutions``: see :class:`SubstitutionMasker`.
     - tabular, ``parts`` and ``windows``: columns, replaced by the median of ``background``; with ``fill: rows`` by
       ``sample`` (10) of its rows, drawn with ``rng_seed``; ``alterations``: ten values a column from ``reference``, which

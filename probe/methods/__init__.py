@@ -19,6 +19,8 @@ from probe.methods.leverage import LeverageShap
 from probe.methods.lime import Lime
 from probe.methods.occlusion import Occlusion
 from probe.methods.permutation import Permutation
+from probe.methods.quadtree import Quadtree
+from probe.methods.rise import Rise
 from probe.methods.shapley import Shapley
 from probe.methods.substitution import Substitution
 
@@ -26,8 +28,8 @@ METHODS: Mapping[str, type[Method]] = MappingProxyType(
     {
         method.name: method
         for method in (
-            *(Occlusion, Substitution, Alteration, Lime, KernelShap, Shapley, LeverageShap, Permutation),
-            *(Banzhaf, Interactions, Gradient),
+            *(Occlusion, Quadtree, Rise, Substitution, Alteration, Gradient),
+            *(Lime, KernelShap, Shapley, LeverageShap, Permutation, Banzhaf, Interactions),
         )
     }
 )

@@ -21,9 +21,10 @@ Bools = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 
 #: What a method wants its features to be. ``parts``: superpixels, words, columns. ``windows``: sliding windows for images
-#: (as ``parts`` for other kinds). ``substitutions``: one feature per possible substitute. ``alterations``: one feature per
+#: (as ``parts`` for other kinds). ``quadtree``: the regions of all levels of a quadtree, and ``cells``: a coarse grid of soft
+#: cells, both for images only. ``substitutions``: one feature per possible substitute. ``alterations``: one feature per
 #: (column, value). ``steps``: two features per column or superpixel, a small step up and one down.
-View = Literal["parts", "windows", "substitutions", "alterations", "steps"]
+View = Literal["parts", "windows", "quadtree", "cells", "substitutions", "alterations", "steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,15 @@ class CoalitionTable:
     """Evaluated coalitions of one game.
 
     ``coalitions``: (m, n) bool. ``values``: (m,) float, the chosen output's score, never NaN. ``noise``: (m,) variance of
-    each value known from repeats, 0 where it was asked once.
+    each value known from repeats, 0 where it was asked once. ``copies``: (m, c) the value of each rendering alone, where a
+    coalition has several (background rows, fills): ``values`` are their means. ``None`` where there is one, or it is not
+    known.
     """
 
     coalitions: Bools
     values: Floats
     noise: Floats
+    copies: Floats | None = None
 
     @classmethod
     def empty(cls, n: int) -> CoalitionTable:
@@ -105,10 +109,13 @@ class Method(Protocol):
     """One way to ask and to explain. Instances are cheap and hold settings only."""
 
     name: ClassVar[str]
-    view: ClassVar[View]
     kinds: ClassVar[frozenset[Kind]]
     #: a figure the method is known by in the literature, for the report
     source: ClassVar[str]
+
+    @property
+    def view(self) -> View:
+        """What its features are to be; a class attribute in most methods, in some it hangs on the settings."""
 
     @property
     def settings(self) -> Mapping[str, Any]:

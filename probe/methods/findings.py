@@ -110,10 +110,18 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
         ),
         "P222": FindingText(
             "the background matters",
-            "The values say what each feature adds to the score of the background, and here that is not settled: either the "
-            "background rows that were drawn score very differently, or the input with everything replaced scores about as "
-            "high as the input itself although combinations in between do not. Another background could turn the values "
-            "round. Draw more background rows, use another fill (blur, mean, a mask token), and compare.",
+            "Removed parts are never simply absent: the model sees what stands in for them, and here that is not settled. With "
+            "another background (grey instead of blur, other rows of a table) the same removals change the score by clearly "
+            "other amounts, or the input with everything replaced scores about as high as the input itself although "
+            "combinations in between do not. Trust only what all backgrounds agree on: compare fills, draw more background "
+            "rows, and choose one that the model could meet in use.",
+        ),
+        "P223": FindingText(
+            "the order of the parts is no better than chance",
+            "Revealing the parts from the most important on does not raise the score sooner, nor does removing them lower it "
+            "sooner, than in an order that knows nothing of the model: chance, or the middle of the picture first. Either "
+            "no part stands out, or the values are too rough. Do not rank by them; raise the budget, use larger parts or "
+            "another method.",
         ),
     }
 )

@@ -9,16 +9,19 @@ from typing import Any, ClassVar
 import numpy as np
 
 from probe.maskers.base import Feature, Kind
+from probe.methods.background import background_spread, nullable
 from probe.methods.base import Bools, CoalitionTable, Explanation, View
 from probe.methods.design import leave_one_out
 from probe.methods.effects import ask_single_changes, single_changes
+from probe.methods.findings import figures
 
 
 @dataclass(frozen=True)
 class Occlusion:
     """A feature's value is the score of the instance less the score without that feature; n + 1 evaluations.
 
-    Standard errors come from repeats, NaN without. The base value is NaN unless ∅ happens to be in the table.
+    Standard errors come from repeats, NaN without. The base value is NaN unless ∅ happens to be in the table. Where the
+    masker has several backgrounds, values are means over them and ``details["by_background"]`` has those of each.
     """
 
     name: ClassVar[str] = "occlusion"
@@ -42,6 +45,7 @@ class Occlusion:
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """A feature whose row has no answer has the value NaN."""
         seen = single_changes(self.name, features, table)
+        backgrounds = background_spread(features, table)
         return Explanation(
             method=self.name,
             values=seen.changes,
@@ -49,6 +53,7 @@ class Occlusion:
             base_value=seen.base,
             full_value=seen.full,
             evaluations=table.m,
-            trust=seen.trust,
-            findings=seen.findings,
+            trust={**seen.trust, **figures(background_spread=backgrounds.share)},
+            findings=(*seen.findings, *backgrounds.findings),
+            details={"by_background": nullable(backgrounds.changes)} if len(backgrounds.changes) else {},
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from skimage.segmentation import find_boundaries
 
-from probe.analysis.maps import pixel_map
+from probe.analysis.maps import SMOOTHING, pixel_map, smooth_map
 from probe.report.palette import diverging
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -27,6 +28,7 @@ _ENLARGED: Final = 320
 _MOST_PIXELS: Final = 64_000_000
 _PNG_UP_TO: Final = 40_000  #: bytes; above this a picture is shown as JPEG
 _STEPS: Final = 60  #: colours of a heat map on either side of zero
+_CELL_SMOOTHING: Final = 0.4  #: in cells: about what reading between cells does to them
 _HEAT_ALPHA: Final = 190
 _BORDER: Final = (40, 40, 46, 120)
 
@@ -95,8 +97,9 @@ def heat_map(
 ) -> Heat | None:
     """The heat map of ``values`` (one a feature, NaN draws nothing), or ``None`` if it is not known where the features are.
 
-    Superpixels and boxes that do not overlap are drawn flat, with borders; overlapping windows as the mean, at each pixel,
-    over the windows that cover it.
+    Superpixels are drawn a little smoothed, with their borders, and soft cells as soft as they are; the scale is that of
+    the values themselves. Boxes that do not overlap are drawn flat, with borders; overlapping windows as the mean, at each
+    pixel, over those with a value that cover it.
     """
     boxes = [_box(feature, picture.original) for feature in features]
     size = (picture.width, picture.height)
@@ -105,15 +108,26 @@ def heat_map(
         shown = _resized(labels, size)
         known = np.append(values, np.nan)  # index −1: no feature there
         heat = known[shown]
-        borders = find_boundaries(shown, mode="outer", background=-2)  # type: ignore[no-untyped-call]
+        limit = _largest(heat)
+        cells = all("cell" in (feature.get("place") or {}) for feature in features)
+        share = _CELL_SMOOTHING if cells else SMOOTHING if segments is not None else 0.0
+        heat = smooth_map(heat, share * math.sqrt(heat.size / max(1, len(features))))
+        borders = np.zeros(shown.shape, dtype=bool)
+        if not cells:
+            borders = find_boundaries(shown, mode="outer", background=-2)  # type: ignore[no-untyped-call]
     elif boxes and all(box is not None for box in boxes):
         means = window_means(picture.original, [box for box in boxes if box is not None], values)
         heat, borders = _resized_smoothly(means, size), np.zeros((picture.height, picture.width), dtype=bool)
+        limit = _largest(heat)
     else:
         return None
-    limit = float(np.max(np.abs(heat[np.isfinite(heat)]), initial=0.0))
     placed = _marks(picture, boxes, labels, values, marks)
     return Heat(_overlay_uri(heat, limit, borders), limit, placed)
+
+
+def _largest(heat: Floats) -> float:
+    """The largest absolute number, 0 without any."""
+    return float(np.max(np.abs(heat[np.isfinite(heat)]), initial=0.0))
 
 
 def window_means(shape: tuple[int, int], boxes: Sequence[Box], values: Floats) -> Floats:

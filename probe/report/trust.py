@@ -118,6 +118,8 @@ def trust_card(probe: Probe, *, currency: str) -> list[Fact]:
         words = "of what is explained: how far the base value hangs on the background rows that were drawn"
         facts.append(Fact("Background", f"±{100 * share:.0f} %", words, tone))
     facts.append(_noise(trust.pop("noise_share", None), repeats=probe.params.get("repeats")))
+    if "background_spread" in trust:
+        facts.append(_backgrounds(trust.pop("background_spread")))
     return facts + [Fact(name.replace("_", " "), figure(value)) for name, value in sorted(trust.items())]
 
 
@@ -229,3 +231,10 @@ def _noise(share: float | None, *, repeats: object) -> Fact:
     return Fact(
         "Endpoint noise", f"{100 * share:.1f} %", "of the scores' variation is there when nothing changes", tone
     )
+
+
+def _backgrounds(spread: float) -> Fact:
+    """``spread`` is the distance of the values with one background from their mean, over the size of the mean."""
+    tone: Tone = "good" if spread < 0.2 else "fair" if spread < 0.5 else "poor"
+    words = "of the values' size: how far they are apart with one background and another"
+    return Fact("Backgrounds differ by", f"{100 * spread:.0f} %", words, tone)

@@ -7,7 +7,7 @@ odd number of zeros the extra one goes to the bottom and the right. Batch normal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,25 +38,32 @@ _STAGES = (
 
 
 def build_lite0(tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    """The ONNX file: input ``image`` (1, 3, 224, 224) float32, output ``logits`` (1, 1000) float32.
+    """:func:`build_lite` of Lite0."""
+    return build_lite(tensors, name="efficientnet-lite0", size=SIZE, blocks=[stage.blocks for stage in _STAGES])
 
-    The same tensors give the same bytes: folding is element-wise IEEE arithmetic and nothing machine-dependent is
-    written. Raises ``KeyError`` naming a tensor that is missing.
+
+def build_lite(tensors: Mapping[str, NDArray[Any]], *, name: str, size: int, blocks: Sequence[int]) -> bytes:
+    """The ONNX file: input ``image`` (1, 3, size, size) float32, output ``logits`` (1, 1000) float32.
+
+    ``blocks``: how many each of the seven stages has, which with the size is what tells the Lite models apart. The same
+    tensors give the same bytes: folding is element-wise IEEE arithmetic and nothing machine-dependent is written. Raises
+    ``KeyError`` naming a tensor that is missing.
     """
     from onnx import TensorProto, helper
 
     graph = _Graph(tensors)
-    flow = graph.convolution("image", "_conv_stem", "_bn0", size=SIZE, stride=2, relu6=True)
-    flow = _blocks(graph, flow)
-    flow = graph.convolution(flow, "_conv_head", "_bn1", size=SIZE // 32, relu6=True)
+    flow = graph.convolution("image", "_conv_stem", "_bn0", size=size, stride=2, relu6=True)
+    stages = [stage._replace(blocks=count) for stage, count in zip(_STAGES, blocks, strict=True)]
+    flow, last = _blocks(graph, flow, stages, -(-size // 2))
+    flow = graph.convolution(flow, "_conv_head", "_bn1", size=last, relu6=True)
     flow = graph.add("Flatten", [graph.add("GlobalAveragePool", [flow], "pooled")], "features", axis=1)
     fc = [graph.constant(f"_fc.{part}", np.asarray(tensors[f"_fc.{part}"])) for part in ("weight", "bias")]
     graph.add("Gemm", [flow, *fc], "logits", transB=1)
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,
-            "efficientnet-lite0",
-            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, SIZE, SIZE])],
+            name,
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size, size])],
             [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, CLASSES])],
             graph.constants,
         ),
@@ -66,10 +73,13 @@ def build_lite0(tensors: Mapping[str, NDArray[Any]]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _blocks(graph: _Graph, flow: str) -> str:
-    """The 16 inverted residual blocks: expand, filter each channel, project; add the input where shapes agree."""
-    size, number = SIZE // 2, 0
-    for stage in _STAGES:
+def _blocks(graph: _Graph, flow: str, stages: Sequence[_Stage], size: int) -> tuple[str, int]:
+    """The inverted residual blocks: expand, filter each channel, project; add the input where shapes agree.
+
+    ``size`` is the side of what comes in; returns what comes out and its side.
+    """
+    number = 0
+    for stage in stages:
         for repeat in range(stage.blocks):
             stride = stage.stride if repeat == 0 else 1
             entry, prefix = flow, f"_blocks.{number}."
@@ -83,7 +93,7 @@ def _blocks(graph: _Graph, flow: str) -> str:
             if repeat:
                 flow = graph.add("Add", [flow, entry], f"{prefix}sum")
             number += 1
-    return flow
+    return flow, size
 
 
 class _Graph:

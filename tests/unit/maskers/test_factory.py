@@ -115,4 +115,5 @@ def test_what_is_refused(kind: Any, view: Any, settings: dict[str, Any], told: s
 
 
 def test_known_settings() -> None:
-    assert known_settings("image") == ("algorithm", "segments", "fill", "blur", "window", "stride", "shift")
+    names = ("algorithm", "segments", "fill", "blur", "window", "stride", "depth", "grid", "shift")
+    assert known_settings("image") == names

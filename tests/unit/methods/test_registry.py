@@ -18,6 +18,8 @@ KNOWN = [
     "lime",
     "occlusion",
     "permutation",
+    "quadtree",
+    "rise",
     "shapley",
     "substitution",
 ]

@@ -9,6 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from probe.maskers.cells import CellMasker
+from probe.maskers.quadtree import QuadtreeMasker
 from probe.report.pictures import heat_map, read_picture, shown_size, window_means
 from tests.unit.report import samples
 
@@ -58,7 +60,7 @@ def test_what_is_no_picture_or_a_bomb_is_not_shown(content: bytes) -> None:
     assert read_picture(content) is None
 
 
-def test_superpixels_are_flat_in_their_colour_with_borders_and_ranks() -> None:
+def test_superpixels_are_in_their_colour_with_soft_edges_borders_and_ranks() -> None:
     segments = np.zeros((200, 300), dtype=np.int32)
     segments[:, 150:] = 1
     picture = read_picture(grey(200, 300))
@@ -70,7 +72,8 @@ def test_superpixels_are_flat_in_their_colour_with_borders_and_ranks() -> None:
     shown = decoded(heat.uri)
     assert tuple(shown[100, 40, :3]) == (0xB3, 0x58, 0x06)  # the strongest, above zero
     assert shown[100, 260, 2] > shown[100, 260, 0]  # half as strong, below zero: bluish
-    assert (shown[20, 20] == shown[180, 120]).all()
+    assert (shown[20, 20] == shown[180, 60]).all()
+    assert (shown[100, 130] != shown[100, 40]).any()  # nearer to the other part
     assert any((shown[100, column] != shown[100, 40]).any() for column in range(145, 150))
     assert [(mark.rank, mark.x < 150) for mark in heat.marks] == [(1, True), (2, False)]
 
@@ -108,3 +111,35 @@ def test_values_that_are_no_numbers_leave_the_picture_clear() -> None:
     shown = decoded(heat.uri)
     assert shown[100, 40, 3] == 0
     assert tuple(shown[100, 260, :3]) == (255, 255, 255)
+
+
+def test_soft_cells_fade_into_each_other_without_borders() -> None:
+    masker = CellMasker(np.full((120, 120, 3), 128, dtype=np.uint8), grid=3)
+    picture = read_picture(grey(120, 120))
+    assert picture is not None
+    values = np.zeros(9)
+    values[4] = 1.0
+    heat = heat_map(picture, [{"place": dict(feature.place)} for feature in masker.features], values, None)
+    assert heat is not None
+    assert heat.limit == 1.0
+    middle = decoded(heat.uri)[picture.height // 2, :, :3].astype(int)
+    steps = np.abs(np.diff(middle, axis=0)).max()
+    assert 0 < steps < 20
+
+
+def test_a_quadtree_is_drawn_by_its_finest_regions() -> None:
+    masker = QuadtreeMasker(np.full((200, 200, 3), 128, dtype=np.uint8), depth=2)
+    features = [{"place": dict(feature.place)} for feature in masker.features]
+    values = np.full(masker.n, np.nan)
+    values[1:4] = 0.0
+    values[4], values[5] = 0.5, -0.5  # two of the four regions of the first quarter
+    picture = read_picture(grey(200, 200))
+    assert picture is not None
+    heat = heat_map(picture, features, values, None)
+    assert heat is not None
+    assert heat.limit == 0.5
+    shown = decoded(heat.uri)
+    assert tuple(shown[25, 25, :3]) == (0xB3, 0x58, 0x06)
+    assert shown[25, 75, 2] > shown[25, 75, 0]
+    assert shown[75, 25, 3] == 0  # no value there
+    assert (shown[150, 20] == shown[20, 150]).all()

@@ -1,0 +1,1 @@
+"""Insertion and deletion of maps made from scores alone, beside Grad-CAM and gradients."""
