@@ -3,6 +3,7 @@
 import probe
 results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
 result = probe.explain(model, "some text")              # one answer of a function or an endpoint
+survey = probe.survey(model, rows, labels="paid")       # importances, curves and a surrogate over a set of inputs
 predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
 """
 
@@ -19,6 +20,7 @@ check_siblings()  # `adapters` and `storage` are names that other distributions 
 if TYPE_CHECKING:
     from probe.api import aexplain, arun, explain, predict_fn, run
     from probe.results import Result, Results
+    from probe.survey_api import asurvey, survey
 
 __all__ = [
     "BudgetReached",
@@ -30,15 +32,18 @@ __all__ = [
     "StorageError",
     "aexplain",
     "arun",
+    "asurvey",
     "explain",
     "predict_fn",
     "run",
+    "survey",
 ]
 
 #: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
 _HOMES = {
     **dict.fromkeys(("aexplain", "arun", "explain", "predict_fn", "run"), "probe.api"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
+    **dict.fromkeys(("asurvey", "survey"), "probe.survey_api"),
 }
 
 

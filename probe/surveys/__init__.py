@@ -10,6 +10,7 @@ from typing import Any
 from probe.maskers.naming import one_of
 from probe.surveys.ale import AccumulatedLocalEffects
 from probe.surveys.base import Answers, Design, Query, Reading, RowSet, SurveyMethod
+from probe.surveys.beeswarm import Beeswarm
 from probe.surveys.pdp import PartialDependence
 from probe.surveys.permutation import Permutation
 from probe.surveys.surrogate import Surrogate
@@ -18,12 +19,13 @@ SURVEYS: Mapping[str, type[SurveyMethod]] = MappingProxyType(
     {method.name: method for method in (Permutation, PartialDependence, AccumulatedLocalEffects, Surrogate)}
 )
 #: gathers explanations of single inputs instead of altering the set itself
-BEESWARM = "beeswarm"
+BEESWARM = Beeswarm.name
 
 __all__ = [
     "BEESWARM",
     "SURVEYS",
     "Answers",
+    "Beeswarm",
     "Design",
     "Query",
     "Reading",
@@ -46,7 +48,7 @@ def build_survey_method(name: str, settings: Mapping[str, Any] | None = None) ->
     return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in (settings or {}).items()})
 
 
-def settings_of(method: SurveyMethod) -> dict[str, Any]:
+def settings_of(method: SurveyMethod | Beeswarm) -> dict[str, Any]:
     """JSON-ready settings, defaults included."""
-    found = dataclasses.asdict(method)  # type: ignore[call-overload]
+    found = dataclasses.asdict(method)  # type: ignore[arg-type]
     return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}

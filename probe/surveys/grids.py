@@ -21,7 +21,7 @@ def grid(rows: RowSet, column: str, points: int) -> list[Scalar]:
     present = [value for value in rows.column(column) if value is not None]
     if not rows.numeric(column):
         return [value for value, _ in Counter(present).most_common(points)]
-    distinct = sorted(set(present))  # type: ignore[type-var]
+    distinct = sorted(set(present))
     if len(distinct) <= points:
         return list(distinct)
     ordered = sorted(present)

@@ -17,6 +17,7 @@ from probe.maskers.checks import whole
 from probe.maskers.naming import one_of
 from probe.surveys.base import Answers, Floats, Places, Query, Reading, RowSet, generator, jackknife, mean_known
 from probe.surveys.encoding import Encoding
+from probe.surveys.findings import unfaithful
 from probe.surveys.fits import Fit, fit_linear, fit_tree
 from probe.surveys.metrics import top_label
 
@@ -129,6 +130,7 @@ class SurrogateDesign:
             std_errors=np.full(len(columns), np.nan),
             full_value=float(mean_known(own)),
             trust={name: float(value) for name, value in trust.items() if np.isfinite(value)},
+            findings=unfaithful(trust["fidelity"], guess=trust.get("guess")),
             details={
                 "form": self.settings.form,
                 "of": self.settings.of,
