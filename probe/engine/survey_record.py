@@ -43,7 +43,7 @@ def survey_record(
         status="failed" if reading is None else "finished" if state.settled else "partial",
         started=started,
         finished=finished,
-        evaluations=len(state.answers),
+        evaluations=state.explaining or len(state.answers),
         from_ledger=state.from_ledger,
         requests=round(state.request_shares),
         cost_micro=state.cost_micro,

@@ -235,6 +235,8 @@ class SurveyRunner:
         result = await self._explained([replace(task, target=asked) for task in state.task.locals_])
         for probe in result.probes:
             state.cost_micro += probe.cost_micro
+            state.request_shares += probe.requests
+            state.explaining += probe.evaluations
         instances = {item.id: item for item in state.task.inputs.items}
         taken = [
             (instances[probe.instance_id].name, parts)

@@ -171,6 +171,7 @@ class SurveyState:
     from_ledger: int = 0
     cost_micro: int = 0
     request_shares: float = 0.0
+    explaining: int = 0  #: evaluations that explanations of single inputs used
     answers: dict[bytes, Prediction] = field(default_factory=dict)
     rejected: dict[bytes, str] = field(default_factory=dict)
     failed: dict[bytes, str] = field(default_factory=dict)

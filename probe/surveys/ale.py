@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters import Scalar
 from probe.maskers.checks import whole
-from probe.surveys.base import Answers, Floats, Places, Query, Reading, RowSet, jackknife
+from probe.surveys.base import Answers, Floats, Places, Query, Reading, RowSet, freedom, jackknife
 from probe.surveys.grids import as_numbers, grid
 
 
@@ -124,6 +124,7 @@ class AleDesign:
             names=tuple(each.column for each in self.steps),
             values=sizes,
             std_errors=size_errors,
+            trust=freedom(self.rows.n),
             details={
                 "curves": {
                     each.column: _shown(each, curve, error, each.share(everybody))

@@ -154,6 +154,11 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(len(names), *"\0".join(names).encode("utf-8", "surrogatepass"))])
 
 
+def freedom(n: int) -> dict[str, float]:
+    """The degrees of freedom that a jackknife over ``n`` rows leaves for its intervals, as a trust figure."""
+    return {"dof": float(min(n, _MOST_DELETIONS) - 1)} if n > 1 else {}
+
+
 def mean_known(values: Floats, axis: int | tuple[int, ...] = -1) -> Floats:
     """The mean over ``axis`` without the NaNs; NaN where nothing else is there."""
     known = ~np.isnan(values)

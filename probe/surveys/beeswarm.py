@@ -13,7 +13,7 @@ import scipy.special
 from adapters import Scalar
 from probe.maskers.checks import whole
 from probe.methods.base import Finding
-from probe.surveys.base import Floats, Places, Reading, generator, jackknife, mean_known
+from probe.surveys.base import Floats, Places, Reading, freedom, generator, jackknife, mean_known
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def gather(explained: Sequence[Explained], settings: Beeswarm, seed: int) -> Rea
         names=tuple(names[k] for k in order),
         values=values[order],
         std_errors=errors[order],
-        trust={"inputs": float(len(explained))} | _inflation(plain[order], values[order], unknown=unknown),
+        trust=freedom(len(explained)) | _inflation(plain[order], values[order], unknown=unknown),
         findings=(_INFLATED,) if unknown else (),
         details={"swarm": swarm, "inputs": [name for name, _ in explained], "of": settings.of},
     )

@@ -32,4 +32,8 @@ def unfaithful(fidelity: float, *, guess: float | None) -> tuple[Finding, ...]:
     if fidelity >= least or (guess is not None and guess == 1):
         return ()
     what = "R²" if guess is None else f"agreement (guessing: {guess:.2f})"
-    return (Finding("P302", f"{what} on held-out rows is {fidelity:.2f}: the rules do not describe the endpoint"),)
+    return (Finding("P302", f"{what} on held-out rows is {_signed(fidelity)}: the rules do not describe the endpoint"),)
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

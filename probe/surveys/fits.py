@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from probe.surveys.base import Floats
 from probe.surveys.encoding import Cell, Encoding
 
+_WORTH = 1e-4  #: share of the impurity below which a split is no rule worth reading
+
 
 class Fit(Protocol):
     """A fitted surrogate."""
@@ -29,10 +31,11 @@ class Fit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``intercept`` plus ``weights`` (features,), most of which may be 0."""
+    """``intercept`` plus ``weights`` (features,), most of which may be 0; ``spread`` (features,) is the features' own."""
 
     intercept: float
     weights: Floats
+    spread: Floats
 
     def predict(self, encoded: Floats) -> NDArray[Any]:
         result: Floats = self.intercept + encoded @ self.weights
@@ -42,8 +45,9 @@ class Linear:
         return encoding.terms(encoded, self.weights)
 
     def rules(self, encoding: Encoding) -> list[str]:
-        """The intercept and then one line a term, the heaviest first, as they add up."""
-        order = sorted(np.flatnonzero(self.weights).tolist(), key=lambda k: (-abs(self.weights[k]), k))
+        """The intercept and then one line a term, those that move the score most first, as they add up."""
+        moves = np.abs(self.weights) * self.spread
+        order = sorted(np.flatnonzero(self.weights).tolist(), key=lambda k: (-moves[k], k))
         return [f"score = {_number(self.intercept)}"] + [_term(self.weights[k], encoding.cells[k]) for k in order]
 
 
@@ -87,8 +91,9 @@ class Tree:
 
 
 def fit_linear(encoded: Floats, wanted: Floats, seed: int) -> Linear:
-    """The lasso chooses the features, least squares their weights (Meinshausen, Relaxed Lasso, CSDA 2007)."""
-    from sklearn.linear_model import LassoCV
+    """The lasso chooses the features, as few as do within the error of its cross-validation, and least squares their weights
+    (Meinshausen, Relaxed Lasso, CSDA 2007)."""
+    from sklearn.linear_model import Lasso, LassoCV
 
     spread = encoded.std(axis=0)
     used = np.flatnonzero(spread > 0)
@@ -99,12 +104,21 @@ def fit_linear(encoded: Floats, wanted: Floats, seed: int) -> Linear:
         cuts = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(folds.max() + 1)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the smallest penalties need not converge: the weights are fitted below
-            chosen = used[LassoCV(cv=cuts, max_iter=2000).fit(scaled, wanted).coef_ != 0]
+            path = LassoCV(cv=cuts, max_iter=2000).fit(scaled, wanted)
+            chosen = used[Lasso(_sparsest(path), max_iter=2000).fit(scaled, wanted).coef_ != 0]
         columns = np.column_stack([np.ones(len(encoded)), encoded[:, chosen]])
         solved = np.linalg.lstsq(columns, wanted, rcond=None)[0]
         weights[chosen] = solved[1:]
-        return Linear(float(solved[0]), weights)
-    return Linear(float(wanted.mean()), weights)
+        return Linear(float(solved[0]), weights, spread)
+    return Linear(float(wanted.mean()), weights, spread)
+
+
+def _sparsest(path: Any) -> float:
+    """The largest penalty whose error is within one standard error of the least (Breiman et al., CART, 1984)."""
+    errors = path.mse_path_.mean(axis=1)
+    best = int(errors.argmin())
+    spread = path.mse_path_[best].std(ddof=1) / math.sqrt(path.mse_path_.shape[1])
+    return float(path.alphas_[errors <= errors[best] + spread].max())
 
 
 def fit_tree(encoded: Floats, wanted: NDArray[Any], depth: int, *, labels: bool, seed: int) -> Tree:
@@ -113,7 +127,9 @@ def fit_tree(encoded: Floats, wanted: NDArray[Any], depth: int, *, labels: bool,
 
     kind = DecisionTreeClassifier if labels else DecisionTreeRegressor
     least = max(2, math.ceil(len(encoded) / 50))
-    return Tree(kind(max_depth=depth, min_samples_leaf=least, random_state=seed).fit(encoded, wanted))
+    worth = _WORTH * (1.0 if labels else float(wanted.var()))
+    grown = kind(max_depth=depth, min_samples_leaf=least, min_impurity_decrease=worth, random_state=seed)
+    return Tree(grown.fit(encoded, wanted))
 
 
 def _conditions(path: list[tuple[Cell, float, bool]]) -> list[str]:

@@ -11,7 +11,18 @@ import numpy as np
 
 from adapters import Scalar
 from probe.maskers.checks import whole
-from probe.surveys.base import Answers, Floats, Places, Query, Reading, RowSet, generator, jackknife, mean_known
+from probe.surveys.base import (
+    Answers,
+    Floats,
+    Places,
+    Query,
+    Reading,
+    RowSet,
+    freedom,
+    generator,
+    jackknife,
+    mean_known,
+)
 from probe.surveys.grids import grid
 
 
@@ -80,6 +91,7 @@ class PdpDesign:
             names=tuple(curves),
             values=flatness,
             std_errors=jackknife(statistic, self.rows.n, self.seed),
+            trust=freedom(self.rows.n),
             details={"curves": {name: self._shown(name, each) for name, each in curves.items()}},
         )
 

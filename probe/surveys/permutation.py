@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from probe.maskers.checks import whole
 from probe.maskers.naming import one_of
-from probe.surveys.base import Answers, Floats, Places, Query, Reading, RowSet, generator, jackknife, mean_known
+from probe.surveys.base import (
+    Answers,
+    Floats,
+    Places,
+    Query,
+    Reading,
+    RowSet,
+    freedom,
+    generator,
+    jackknife,
+    mean_known,
+)
 from probe.surveys.metrics import METRICS, default_metric, truth_numbers
 
 #: by column, (repeats, n): the row whose value each row gets
@@ -138,6 +149,7 @@ class PermutationDesign:
             values=mean_known(by_repeat),
             std_errors=jackknife(means, n, self.seed),
             full_value=full,
+            trust=freedom(n),
             details={
                 "metric": metric,
                 "repeats": dict(zip(self.shuffles, by_repeat.tolist(), strict=True)),

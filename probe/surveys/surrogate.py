@@ -34,8 +34,7 @@ class Surrogate:
     tree is fitted to the best label.
 
     A column's figure: for a tree its share of the impurity that the splits take away, for a linear model the standard
-    deviation of its term. ``depth``: of the tree. ``drawn``: rows drawn from the marginals beside those of the set; by
-    default as many as the set has.
+    deviation of its term. ``depth``: of the tree. ``drawn``: rows drawn from the marginals beside those of the set.
     """
 
     name: ClassVar[str] = "surrogate"
@@ -46,7 +45,7 @@ class Surrogate:
     form: Form = "tree"
     of: Of = "score"
     depth: int = 3
-    drawn: int | None = None
+    drawn: int = 400
     columns: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -55,12 +54,11 @@ class Surrogate:
         if self.of == "label" and self.form != "tree":
             raise ValueError("form: linear is fitted to a score; for labels use form: tree")
         whole(self.depth, "depth", least=1)
-        if self.drawn is not None:
-            whole(self.drawn, "drawn", least=0)
+        whole(self.drawn, "drawn", least=0)
 
     def design(self, rows: RowSet, seed: int) -> SurrogateDesign:
         """Raises ``ValueError`` if there are too few rows to hold some out."""
-        drawn = rows.n if self.drawn is None else self.drawn
+        drawn = self.drawn
         if rows.n + drawn < 2 * _FEWEST:
             raise ValueError(
                 f"surrogate: {rows.n} rows and {drawn} drawn ones are too few; it needs {2 * _FEWEST}, raise drawn"

@@ -22,7 +22,7 @@ def test_without_noise_it_is_the_mean_absolute_share() -> None:
     assert found.values.tolist() == pytest.approx(np.sort(np.abs(phi).mean(axis=0))[::-1].tolist())
     spread = np.abs(phi).std(axis=0, ddof=1) / np.sqrt(40)
     assert found.std_errors.tolist() == pytest.approx(spread[[1, 0, 2]].tolist())
-    assert found.trust == {"inputs": 40.0, "inflation": pytest.approx(0.0)}
+    assert found.trust == {"dof": 39.0, "inflation": pytest.approx(0.0)}
     swarm = found.details["swarm"]["b"]
     assert swarm["mean_abs"] == found.values[0]
     assert swarm["points"][7] == [phi[7, 1], 7.0, 7]
