@@ -20,7 +20,7 @@ check_siblings()  # `adapters` and `storage` are names that other distributions 
 if TYPE_CHECKING:
     from probe.api import aexplain, arun, explain, predict_fn, run
     from probe.results import Result, Results
-    from probe.survey_api import asurvey, survey
+    from probe.survey_api import asurvey, beeswarm, survey
 
 __all__ = [
     "BudgetReached",
@@ -33,6 +33,7 @@ __all__ = [
     "aexplain",
     "arun",
     "asurvey",
+    "beeswarm",
     "explain",
     "predict_fn",
     "run",
@@ -43,7 +44,7 @@ __all__ = [
 _HOMES = {
     **dict.fromkeys(("aexplain", "arun", "explain", "predict_fn", "run"), "probe.api"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
-    **dict.fromkeys(("asurvey", "survey"), "probe.survey_api"),
+    **dict.fromkeys(("asurvey", "beeswarm", "survey"), "probe.survey_api"),
 }
 
 

@@ -20,7 +20,8 @@ from probe.engine.session import run_sync
 from probe.engine.survey_run import SurveyRunner
 from probe.errors import ConfigError, EndpointDown
 from probe.maskers.base import Kind
-from probe.results import Results
+from probe.report.gathered import gathered
+from probe.results import Result, Results
 from probe.setup import Project, code_version, target_spec, transport_for
 from probe.survey_setup import (
     Entry,
@@ -120,6 +121,12 @@ async def asurvey(
 def survey(model: Model, inputs: Any, **options: Any) -> Results:
     """:func:`asurvey`, from ordinary code or a notebook."""
     return run_sync(asurvey(model, inputs, **options))
+
+
+def beeswarm(results: Results, *, fewest: int = 2) -> list[Result]:
+    """The explanations of a run gathered: a result for every probe × endpoint × method × target with ``fewest`` inputs or
+    more, with the mean |φ| of each column or word as its ``values``. Nothing is asked and nothing is stored."""
+    return [Result(shown) for shown in gathered(results.shown, fewest=fewest)]
 
 
 async def arun_surveys(

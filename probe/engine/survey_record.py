@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -26,9 +28,6 @@ def survey_record(
     columns = len(task.inputs.rows.columns) if task.inputs.kind == "tabular" else None
     findings = [*state.findings(), *(() if reading is None else reading.findings)]
     full = state.mean_score() if reading is None or math.isnan(reading.full_value) else reading.full_value
-    shares = (
-        () if reading is None else zip(reading.names, reading.values.tolist(), reading.std_errors.tolist(), strict=True)
-    )
     strongest = None if reading is None else _strongest(reading)
     return records.Probe(
         id=id_,
@@ -56,17 +55,49 @@ def survey_record(
             **({} if reading is None else reading.details),
         },
         features=tuple({"name": name} for name in (() if reading is None else reading.names)),
-        attributions=tuple(
-            records.Attribution(name, value, error if math.isfinite(error) else None) for name, value, error in shares
-        ),
+        attributions=() if reading is None else _attributions(reading),
         table=_table(state),
         error=state.failure,
+    )
+
+
+def beeswarm_record(probes: Sequence[records.Probe], reading: Reading) -> records.Probe:
+    """A beeswarm of the stored explanations ``probes`` as a record like theirs; it is not stored itself."""
+    first = probes[0]
+    digest = hashlib.sha256("\n".join(probe.id for probe in probes).encode()).hexdigest()
+    full = [probe.full_value for probe in probes if probe.full_value is not None]
+    return replace(
+        first,
+        id=digest[:12],
+        instance_id=digest,
+        method="beeswarm",
+        status="finished" if all(probe.status == "finished" for probe in probes) else "partial",
+        started=min(probe.started for probe in probes),
+        finished=max(probe.finished for probe in probes),
+        evaluations=sum(probe.evaluations for probe in probes),
+        from_ledger=sum(probe.from_ledger for probe in probes),
+        requests=sum(probe.requests for probe in probes),
+        cost_micro=sum(probe.cost_micro for probe in probes),
+        base_value=None,
+        full_value=sum(full) / len(full) if full else None,
+        exact=False,
+        top_feature=_strongest(reading),
+        trust=dict(reading.trust),
+        findings=tuple(_as_json(finding) for finding in reading.findings),
+        details={"survey": {"inputs": len(probes), "columns": None, "labelled": False}, **reading.details},
+        features=tuple({"name": name} for name in reading.names),
+        attributions=_attributions(reading),
+        segments_sha=None,
+        table=b"",
+        error=None,
     )
 
 
 def parts_of(probe: records.Probe, instance: Instance) -> list[Part] | None:
     """The features of one explanation with their shares and own values: the cell of a column, nothing for a word, which is
     named as it is written, in lower case. ``None`` if they are not comparable from input to input."""
+    if len(probe.features) != len(probe.attributions):
+        return None
     parts = []
     for share, feature in zip(probe.attributions, probe.features, strict=True):
         place = feature.get("place") or {}
@@ -82,6 +113,13 @@ def parts_of(probe: records.Probe, instance: Instance) -> list[Part] | None:
         else:
             return None
     return parts
+
+
+def _attributions(reading: Reading) -> tuple[records.Attribution, ...]:
+    shares = zip(reading.names, reading.values.tolist(), reading.std_errors.tolist(), strict=True)
+    return tuple(
+        records.Attribution(name, value, error if math.isfinite(error) else None) for name, value, error in shares
+    )
 
 
 def _strongest(reading: Reading) -> str | None:

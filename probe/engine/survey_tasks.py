@@ -171,6 +171,7 @@ class SurveyState:
     from_ledger: int = 0
     cost_micro: int = 0
     request_shares: float = 0.0
+    unlabelled: str = ""  #: why an answer has no score for the target, if one has none
     explaining: int = 0  #: evaluations that explanations of single inputs used
     answers: dict[bytes, Prediction] = field(default_factory=dict)
     rejected: dict[bytes, str] = field(default_factory=dict)
@@ -239,7 +240,8 @@ class SurveyState:
     def _value(self, target: Target, prediction: Prediction | None) -> float:
         try:
             return float("nan") if prediction is None else target.value(prediction)
-        except LookupError:
+        except LookupError as error:
+            self.unlabelled = str(error.args[0])
             return float("nan")
 
     def mean_score(self) -> float:
@@ -260,6 +262,8 @@ class SurveyState:
         if missing := asked - len(self.answers) - len(self.rejected):
             reason = next((f": {why}" for why in self.failed.values()), "")
             yield Finding("P102", f"{missing} of {asked} evaluations have no answer{reason}")
+        if self.unlabelled:
+            yield Finding("P102", f"some answers have no score for the target: {self.unlabelled}")
         target = self.target
         if target is not None and (cut := sum(target.is_censored(each) for each in self.answers.values())):
             message = f"the target was cut off by the provider in {cut} of {asked} answers; its bound was used"

@@ -42,7 +42,8 @@ def test_a_tree_finds_the_rules_of_a_model_that_has_some() -> None:
     assert len(rules) == 3
     own = next(line for line in rules if "0.9 " in line)
     assert "home is own" in own
-    assert "age > 4" in own
+    # the ages of the set leave the threshold of 40 a gap of a year or two
+    assert 37 < float(own.partition("age > ")[2].partition(":")[0]) < 43
     assert not any("odd" in line or "income" in line for line in rules)
     assert found.values[found.names.index("odd")] == 0
     assert found.values.sum() == pytest.approx(1)
