@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from probe.demo.simple import Sum
-from tests.cli.program import here, probe, rows_endpoint, texts_endpoint, write
+from tests.cli.program import here, probe, rows_endpoint, started, texts_endpoint, write
 from tests.servers import RunningServer
 
 
@@ -186,3 +188,28 @@ def test_a_config_has_probes_or_surveys(server: RunningServer, tmp_path: Path) -
     assert run.code == 2
     assert "it has no probes; `probe survey` carries out its surveys" in run.err
     assert "there is no survey 'tabel' (did you mean 'table'?)" in here("survey", "--only", "tabel", cwd=tmp_path).err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_in_the_middle_it_goes_on(server: RunningServer, tmp_path: Path, number: signal.Signals) -> None:
+    slow = {"batch": 1, "limits": {"rate": "100/s", "concurrency": 4}}
+    config = survey_config(server.url, tmp_path)
+    config["endpoints"]["rows"] |= slow
+    write(tmp_path, config)
+    planned = here("survey", "--plan", "--json", "--only", "table", cwd=tmp_path).json
+    total = sum(each["evaluations"] for each in planned["endpoints"])
+    process = started("survey", "--only", "table", "--json", cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while (before := server.counts())["billed_items"] < total // 3:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    process.communicate(timeout=30)
+    assert process.returncode in (130, -signal.SIGKILL)
+    resumed = here("survey", "--only", "table", "--rate", "2000/s", "--json", cwd=tmp_path)
+    assert resumed.code == 0, resumed.err
+    assert {each["status"] for each in resumed.json["probes"]} == {"finished"}
+    counts = server.counts()
+    assert counts["distinct_items"] == total
+    assert counts["billed_items"] <= total + before["in_flight"] + 4

@@ -59,7 +59,7 @@ def test_config_examples_come_to_tasks(example: str, tmp_path: Path) -> None:
 
 
 def test_the_example_of_surveys_comes_to_tasks(tmp_path: Path) -> None:
-    [example] = [block for block in blocks("README.md", "") if block.startswith("surveys:")]
+    [example] = blocks("README.md", "yml")
     rows = "".join(f"{age},{age % 7},{'yes' if age > 40 else 'no'}\n" for age in range(20, 60))
     (tmp_path / "loans.csv").write_text(f"age,visits,paid\n{rows}", encoding="utf-8")
     path = tmp_path / "probe.yaml"
