@@ -3,6 +3,7 @@
 import probe
 results = probe.run("probe.yaml")                       # what the config says; nothing is paid for twice
 result = probe.explain(model, "some text")              # one answer of a function or an endpoint
+survey = probe.survey(model, rows, labels="paid")       # importances, curves and a surrogate over a set of inputs
 predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
 phi = probe.explain_game(v, n=12, budget=120).values    # Shapley values of a bare value function
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from probe.games import explain_game
     from probe.methods.stopping import StopRule
     from probe.results import Result, Results
+    from probe.survey_api import asurvey, beeswarm, survey
 
 __all__ = [
     "BudgetReached",
@@ -35,11 +37,14 @@ __all__ = [
     "aexplain",
     "aexplain_all",
     "arun",
+    "asurvey",
+    "beeswarm",
     "explain",
     "explain_all",
     "explain_game",
     "predict_fn",
     "run",
+    "survey",
 ]
 
 #: Loaded when first used: scikit-image and scikit-learn take seconds to import, and `probe ls` needs neither.
@@ -48,6 +53,7 @@ _HOMES = {
     **dict.fromkeys(("StopRule",), "probe.methods.stopping"),
     **dict.fromkeys(("explain_game",), "probe.games"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
+    **dict.fromkeys(("asurvey", "beeswarm", "survey"), "probe.survey_api"),
 }
 
 

@@ -77,7 +77,7 @@ async def arun(
         )
         if on_runner is not None:
             on_runner(runner)
-        return _results(store, await runner.run())
+        return results_of(store, await runner.run())
 
 
 def run(config: str | Path = "probe.yaml", **options: Any) -> Results:
@@ -164,7 +164,7 @@ async def aexplain_all(
     """
     item = as_item(instance, kind=kind)
     project = Project.load(Path(config), environment=os.environ) if isinstance(model, str) else None
-    remote = project.remote(str(model)) if project is not None else _local_remote(model)
+    remote = project.remote(str(model)) if project is not None else local_remote(model)
     wanted, rule = target_spec(target), stop_rule(stop)
     wanted.check(remote.adapter.labels, where="target")
     given = _rows_as_lists(masker or {})
@@ -187,13 +187,13 @@ async def aexplain_all(
             )
         )
     url = storage or (project.storage_url if project is not None else None)
-    with storage_errors(), _store(url) as store:
+    with storage_errors(), opened_store(url) as store:
         settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
         environment = os.environ if project is None else project.environment
         runner = Runner(
             tasks, store, settings=settings, open_transport=lambda adapter: transport_for(adapter, environment)
         )
-        results = _results(store, await runner.run())
+        results = results_of(store, await runner.run())
     for result in results:
         if result.probe.status == "failed":
             kind_of_error = ConfigError if results.exit_code == 2 else EndpointDown
@@ -233,7 +233,7 @@ def predict_fn(
     """
     environment = os.environ
     project = Project.load(Path(config), environment=environment, rate=rate) if isinstance(endpoint, str) else None
-    remote = project.remote(str(endpoint)) if project is not None else _local_remote(endpoint)
+    remote = project.remote(str(endpoint)) if project is not None else local_remote(endpoint)
     limit = Budget.parse(budget)
     scratch = None
     if storage is not None:
@@ -259,7 +259,8 @@ def predict_fn(
         )
 
 
-def _local_remote(model: Model) -> Remote:
+def local_remote(model: Model) -> Remote:
+    """A function or an adapter as an endpoint. Raises :class:`ConfigError` if it is neither."""
     if isinstance(model, Adapter):
         return remote_of(model, provider=type(model).__name__, url="", model="")
     if not callable(model):
@@ -268,7 +269,8 @@ def _local_remote(model: Model) -> Remote:
     return remote_of(CallableAdapter(name, model), provider="callable", url=name, model="")
 
 
-def _results(store: Store, outcome: RunResult) -> Results:
+def results_of(store: Store, outcome: RunResult) -> Results:
+    """What a run came to, from the database, in the order of its tasks."""
     loaded = load_results(store, outcome.run.id)
     order = {probe.id: position for position, probe in enumerate(outcome.probes)}
     items = tuple(sorted(loaded.items, key=lambda result: order.get(result.probe.id, len(order))))
@@ -294,12 +296,16 @@ def _why_stopped(endpoint: str, kind: str, reason: str) -> str:
 
 
 @contextmanager
-def _store(url: str | None) -> Iterator[Store]:
+def opened_store(url: str | None) -> Iterator[Store]:
+    """The database at ``url``, or a temporary one."""
     if url is not None:
         with open_store(storage_url(url, base=Path())) as store:
             yield store
         return
-    with tempfile.TemporaryDirectory(prefix="probe-") as folder, open_store(f"sqlite:///{folder}/probe.db") as store:
+    with (
+        tempfile.TemporaryDirectory(prefix="probe-") as folder,
+        open_store(f"sqlite:///{folder}/probe.db") as store,
+    ):
         yield store
 
 

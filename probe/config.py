@@ -188,6 +188,23 @@ class ProbeConfig(_Model):
     fresh: Duration = timedelta(hours=24)
 
 
+class SurveyConfig(_Model):
+    """One entry of ``surveys``: a set of inputs × endpoints × survey methods."""
+
+    kind: Literal["text", "tabular"] = "tabular"
+    inputs: Inputs
+    endpoints: list[str] = Field(min_length=1)
+    methods: list[MethodEntry] = Field(min_length=1)
+    target: TargetEntry = Field(default="top1", description="top1: the label that is best for most inputs")
+    labels: str | None = Field(
+        default=None, description="the column that holds the truth; the endpoint does not get it"
+    )
+    sample: int | None = Field(default=None, ge=2, description="take this many of the inputs, drawn with the seed")
+    budget: int = Field(default=20_000, ge=2, le=10_000_000, description="most evaluations for each endpoint")
+    masker: dict[str, Any] = Field(default_factory=dict, description="for explanations of single inputs (beeswarm)")
+    fresh: Duration = timedelta(hours=24)
+
+
 class Config(_Model):
     """The whole file."""
 
@@ -195,17 +212,29 @@ class Config(_Model):
     seed: int = Field(default=1, ge=0, le=_LARGEST)
     budget: str | None = Field(default=None, description="for the whole run: 500req, 2usd")
     endpoints: dict[str, dict[str, Any]] = Field(min_length=1)
-    probes: dict[str, ProbeConfig] = Field(min_length=1)
+    probes: dict[str, ProbeConfig] = Field(default_factory=dict)
+    surveys: dict[str, SurveyConfig] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Config:
+        if not self.probes and not self.surveys:
+            raise ValueError("'probes' is missing; write probes or surveys")
+        return self
 
     @model_validator(mode="after")
     def _endpoints_exist(self) -> Config:
-        for name, probe in self.probes.items():
-            for endpoint in probe.endpoints:
+        wanted = [(f"probes.{name}", probe.endpoints) for name, probe in self.probes.items()]
+        wanted += [(f"surveys.{name}", survey.endpoints) for name, survey in self.surveys.items()]
+        for place, endpoints in wanted:
+            for endpoint in endpoints:
                 if endpoint not in self.endpoints:
                     raise ValueError(
-                        f"probes.{name}.endpoints: there is no endpoint {endpoint!r}{_nearest(endpoint, self.endpoints)}"
+                        f"{place}.endpoints: there is no endpoint {endpoint!r}{_nearest(endpoint, self.endpoints)}"
                     )
         return self
+
+
+_SECTIONS: dict[str, type[_Model]] = {"probes": ProbeConfig, "surveys": SurveyConfig}
 
 
 class _Loader(yaml.SafeLoader):
@@ -314,7 +343,7 @@ def _place(loc: tuple[int | str, ...]) -> list[int | str]:
     """``loc`` without the marks that pydantic leaves for the tried type: those are ours, not the user's."""
     kept: list[int | str] = []
     for depth, part in enumerate(loc):
-        ours = depth > 2 and loc[0] == "probes" and str(part).startswith("<")
+        ours = depth > 2 and loc[0] in _SECTIONS and str(part).startswith("<")
         key_mark = depth == len(loc) - 1 and part == "[key]"
         types = depth > 6 and depth == len(loc) - 1 and part in {"str", "bool", "int", "float", "none"}
         if not (ours or key_mark or types):
@@ -325,13 +354,13 @@ def _place(loc: tuple[int | str, ...]) -> list[int | str]:
 def _known_keys(path: list[str | int], data: Any) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    if path[0] != "probes" or len(path) < 2:
+    if path[0] not in _SECTIONS or len(path) < 2:
         return []
     if len(path) == 2:
-        return list(ProbeConfig.model_fields)
+        return list(_SECTIONS[str(path[0])].model_fields)
     if path[2] == "inputs":
         shapes: dict[str, type[_Model]] = {"<inline>": Inline, "<table>": Table}
-        shape = shapes.get(_shape_of_inputs(data["probes"][path[1]]["inputs"]))
+        shape = shapes.get(_shape_of_inputs(data[path[0]][path[1]]["inputs"]))
         return list(shape.model_fields) if shape else [*Files.model_fields, "csv", "parquet", "inline"]
     shapes_of: dict[str | int, type[_Model]] = {"target": Group, "stop": Stop}
     return list(shapes_of[path[2]].model_fields) if path[2] in shapes_of else []

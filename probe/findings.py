@@ -7,8 +7,10 @@ from types import MappingProxyType
 
 from probe.methods.findings import FINDINGS as METHOD_FINDINGS
 from probe.methods.findings import FindingText
+from probe.surveys.findings import FINDINGS as SURVEY_FINDINGS
 
 #: P1xx: how the answers came about. P2xx (``methods/findings.py``): how far an explanation can be trusted.
+#: P3xx (``surveys/findings.py``): how far a survey can.
 FINDINGS: Mapping[str, FindingText] = MappingProxyType(
     {
         "P101": FindingText(
@@ -29,5 +31,6 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "are understated. Ask the endpoint for all labels if it can (top_k, MaxLabels, MinConfidence: 0).",
         ),
         **METHOD_FINDINGS,
+        **SURVEY_FINDINGS,
     }
 )

@@ -93,6 +93,8 @@ class Project:
         Raises:
             ConfigError: anything wrong with inputs, endpoints, methods, maskers or targets.
         """
+        if not self.config.probes:
+            raise ConfigError(f"{self.path}: it has no probes; `probe survey` carries out its surveys")
         for name in only:
             if name not in self.config.probes:
                 raise ConfigError(f"{self.path}: there is no probe {name!r}; {_hint(name, self.config.probes)}")
@@ -131,7 +133,7 @@ class Project:
         items = load_items(spec.inputs, kind=spec.kind, base=self.base, where=f"{where}.inputs")
         target = target_spec(spec.target)
         choices = [method_choice(entry, kind=spec.kind, where=f"{where}.methods") for entry in spec.methods]
-        shared = self._with_rows(spec.masker, spec, items)
+        shared = self.with_rows(spec.masker, spec.kind, items)
         stop = stop_rule(spec.stop)
         tasks = []
         for item in items:
@@ -140,7 +142,7 @@ class Project:
                 remote = remotes(endpoint)
                 target.check(remote.adapter.labels, where=f"{where}.target")
                 for choice in choices:
-                    own = self._with_rows(choice.masker, spec, items)
+                    own = self.with_rows(choice.masker, spec.kind, items)
                     key = json.dumps([choice.view, own], sort_keys=True, default=str)
                     if key not in maskers:
                         maskers[key] = make_masker(item, choice.view, {**shared, **own}, seed=seed, where=where)
@@ -161,12 +163,12 @@ class Project:
                     )
         return tasks
 
-    def _with_rows(self, settings: Mapping[str, Any], spec: ProbeConfig, items: Sequence[Item]) -> dict[str, Any]:
+    def with_rows(self, settings: Mapping[str, Any], kind: Kind, items: Sequence[Item]) -> dict[str, Any]:
         """Masker settings with files of rows read in, cut to the columns that the instances have."""
         filled = dict(settings)
         columns = list(items[0].instance) if items and isinstance(items[0].instance, Mapping) else []
         for key in _ROW_FILES:
-            if spec.kind != "tabular" or not isinstance(filled.get(key), str) or filled[key] in {"median", "sample"}:
+            if kind != "tabular" or not isinstance(filled.get(key), str) or filled[key] in {"median", "sample"}:
                 continue
             path = self.base / filled[key]
             rows = read_rows(path)

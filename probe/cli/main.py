@@ -22,6 +22,7 @@ _COMMANDS = {
     "init": "probe.cli.init",
     "plan": "probe.cli.plan",
     "run": "probe.cli.run",
+    "survey": "probe.cli.survey",
     "show": "probe.cli.show",
     "ls": "probe.cli.ls",
     "report": "probe.cli.report",

@@ -12,7 +12,7 @@ import click
 
 from probe.cli.options import json_option, print_table, project, run_options
 from probe.database import open_store, storage_url
-from probe.engine.budget import money
+from probe.engine.budget import Budget, money
 
 if TYPE_CHECKING:
     from probe.engine.plan import Plan, PlannedProbe
@@ -49,12 +49,7 @@ def command(
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
-        _print(plan, resumes=earlier.id if earlier is not None else None)
-        limit = settings.budget
-        if limit.requests is not None or limit.micro is not None:
-            allowed = [f"{limit.requests} requests"] if limit.requests is not None else []
-            allowed += [money(limit.micro)] if limit.micro is not None else []
-            click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")
+        print_plan(plan, limit=settings.budget, resumes=earlier.id if earlier is not None else None)
         if settings.max_time is not None:
             click.echo(f"time: at most {settings.max_time.total_seconds():g} s; then the run can be taken up again")
     return 0
@@ -64,7 +59,8 @@ def _words(line: PlannedProbe) -> tuple[str, ...]:
     return line.probe, line.instance, line.endpoint, line.method
 
 
-def _print(plan: Plan, *, resumes: str | None) -> None:
+def print_plan(plan: Plan, *, limit: Budget, resumes: str | None, command: str = "run") -> None:
+    """The plan as tables and lines. ``resumes``: id of the run that ``probe COMMAND`` would take up again."""
     from probe.report.clean import safe_text
 
     rows = [
@@ -91,4 +87,8 @@ def _print(plan: Plan, *, resumes: str | None) -> None:
             parts.append(f"{endpoint.unsure} of them unsure: sent before a crash, asked once more")
         click.echo(f"{safe_text(endpoint.endpoint)}: {' · '.join(parts)}")
     if resumes is not None:
-        click.echo(f"`probe run` takes up run {resumes} where it stopped")
+        click.echo(f"`probe {command}` takes up run {resumes} where it stopped")
+    if limit.requests is not None or limit.micro is not None:
+        allowed = [f"{limit.requests} requests"] if limit.requests is not None else []
+        allowed += [money(limit.micro)] if limit.micro is not None else []
+        click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")

@@ -17,6 +17,7 @@ from probe.cli.report import check_writable, write_report
 
 if TYPE_CHECKING:
     from probe.engine.run import Runner
+    from probe.engine.survey_run import SurveyRunner
     from probe.results import Results
 
 
@@ -49,8 +50,6 @@ def command(
 
     from probe.api import arun
     from probe.cli.progress import Progress
-    from probe.report.as_json import results_json
-    from probe.report.clean import safe_text
 
     with Progress(sys.stderr, quiet=quiet) as progress:
 
@@ -64,17 +63,26 @@ def command(
                 seed=seed,
                 storage=storage,
                 on_event=progress.hear,
-                on_runner=_stop_on_signals,
+                on_runner=stop_on_signals,
             )
 
         # What is loaded stays: going through it again and again would stop the clockwork of sending for 50 ms at a time.
         gc.collect()
         gc.freeze()
         results = asyncio.run(work())
+    show_results(results, as_json=as_json, report=report, width=progress.width)
+    return results.exit_code
+
+
+def show_results(results: Results, *, as_json: bool, report: Path | None, width: int) -> None:
+    """Results on standard output and in the file ``report``; why they are not complete on standard error."""
+    from probe.report.as_json import results_json
+    from probe.report.clean import safe_text
+
     if as_json:
         click.echo(json.dumps(results_json(results.run, results.shown), indent=2))
     else:
-        click.echo(results.text(width=progress.width, color=colored(sys.stdout)), nl=False)
+        click.echo(results.text(width=width, color=colored(sys.stdout)), nl=False)
     if report is not None:
         write_report(report, results.html())
         if not as_json:
@@ -83,10 +91,9 @@ def command(
         click.echo(f"probe: {safe_text(reason, one_line=True)}", err=True)
     if (left := len(results.reasons) - _MOST_REASONS) > 0:
         click.echo(f"probe: … and {left} more like that: probe show {results.run.id}", err=True)
-    return results.exit_code
 
 
-def _stop_on_signals(runner: Runner) -> None:
+def stop_on_signals(runner: Runner | SurveyRunner) -> None:
     """The first SIGINT or SIGTERM drains; a second one ends at once, as usual."""
     loop = asyncio.get_running_loop()
 

@@ -14,7 +14,7 @@ from adapters import Adapter, AdapterError, Usage
 from probe.engine.answers import Answers
 from probe.engine.bills import bills
 from probe.engine.known import Earlier
-from probe.engine.schedule import Need, collect
+from probe.engine.schedule import Lookup, Need, collect
 from probe.engine.tasks import ProbeTask, check_readings
 from probe.methods.base import CoalitionTable
 from storage import Store, records
@@ -86,9 +86,16 @@ class _Traffic:
 
 
 def make_plan(
-    tasks: Sequence[ProbeTask], store: Store, *, now: datetime, code_version: str, resumes: records.Run | None = None
+    tasks: Sequence[ProbeTask],
+    store: Store,
+    *,
+    now: datetime,
+    code_version: str,
+    resumes: records.Run | None = None,
+    lookup: Lookup | None = None,
 ) -> Plan:
-    """What ``tasks`` would send, given what is stored. ``resumes``: the run that would be taken up again.
+    """What ``tasks`` would send, given what is stored. ``resumes``: the run that would be taken up again. ``lookup``: the
+    ledger as it will be then, if that is not as it is in ``store``.
 
     Of rounds after the first, which go by the answers, the number of coalitions is planned; none of them is taken to be in
     the ledger.
@@ -104,7 +111,7 @@ def make_plan(
     adapters = {task.remote.record.id: task.remote.adapter for task in tasks}
     traffic = {endpoint_id: _Traffic() for endpoint_id in adapters}
     run_id = resumes.id if resumes is not None else None
-    round_ = collect(states, start=earlier.start, lookup=store.lookup, now=now, run_id=run_id)
+    round_ = collect(states, start=earlier.start, lookup=lookup or store.lookup, now=now, run_id=run_id)
     for endpoint_id, needs in round_.needs.items():
         _tally(traffic[endpoint_id], needs.values(), counts, adapters[endpoint_id])
     _foresee([state for state in states if not state.begun_whole], counts, traffic, adapters)

@@ -7,10 +7,11 @@ transaction. A process that is killed leaves what it had taken unspent: the budg
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from probe.engine.budget import Budget, money
 from probe.errors import BudgetReached
-from storage import Purse
+from storage import Purse, Store
 
 _AT_A_TIME = 8  #: requests
 
@@ -88,3 +89,16 @@ class SharedBudget(Budget):
         return self._purse.take(
             self._name, requests=requests, micro=micro, most_requests=most_requests, most_micro=most_micro
         )
+
+
+async def shared_budget(budget: Budget, store: Store, run_id: str, stack: AsyncExitStack) -> Budget:
+    """``budget`` for every process that works on the run, now or before; closed with ``stack``. One without limits, or one
+    that is shared already, is returned as it is."""
+    if not budget.is_limit or isinstance(budget, SharedBudget):
+        return budget
+    purse, name = Purse(store), f"run {run_id}"
+    requests, micro = await asyncio.to_thread(store.spent, run_id)
+    await asyncio.to_thread(purse.open, name, requests=requests, micro=micro)
+    shared = SharedBudget(budget, purse, name)
+    stack.push_async_callback(shared.aclose)
+    return shared

@@ -31,7 +31,7 @@ from probe.engine.explained import probe_record
 from probe.engine.journal import AsyncJournal
 from probe.engine.known import Earlier
 from probe.engine.outcome import Stop
-from probe.engine.purse import SharedBudget
+from probe.engine.purse import shared_budget
 from probe.engine.retry import RetryPolicy
 from probe.engine.schedule import Need, Round, collect
 from probe.engine.shared import shared_throttler
@@ -39,7 +39,7 @@ from probe.engine.shipment import Answer
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import ProbeTask, Remote, check_readings
 from probe.methods.base import Explanation
-from storage import Journal, Purse, Store, records
+from storage import Journal, Store, records
 
 _BEAT = 1.0  #: seconds between two words on how it goes
 
@@ -142,7 +142,7 @@ class Runner:
             for transport in transports.values():
                 stack.push_async_callback(transport.aclose)
             await asyncio.to_thread(self._store_subjects, new=earlier is None)
-            self._budget = await self._shared_budget(stack)
+            self._budget = await shared_budget(self._settings.budget, self._store, self._run.id, stack)
             journal = Journal(self._store)
             stack.push_async_callback(asyncio.to_thread, journal.close)
             self._open(remotes, transports, AsyncJournal(journal), stack)
@@ -211,18 +211,6 @@ class Runner:
             self._store.put_endpoint(record)
         for item in {task.item.id: task.item for task in self._tasks}.values():
             self._store.put_instance(records.Instance(item.id, item.kind, item.name, item.content()))
-
-    async def _shared_budget(self, stack: AsyncExitStack) -> Budget:
-        """The run's budget, of which every process that works on this run spends, now or before."""
-        budget = self._settings.budget
-        if not budget.is_limit:
-            return budget
-        purse, name = Purse(self._store), f"run {self._run.id}"
-        requests, micro = await asyncio.to_thread(self._store.spent, self._run.id)
-        await asyncio.to_thread(purse.open, name, requests=requests, micro=micro)
-        shared = SharedBudget(budget, purse, name)
-        stack.push_async_callback(shared.aclose)
-        return shared
 
     def _throttler(self, adapter: Adapter, stack: AsyncExitStack) -> Throttler | None:
         """What the settings or a limit shared through the database ask for; ``None``: the dispatcher makes its own."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -90,7 +90,14 @@ def digest(params: Mapping[str, Any]) -> bytes:
     return hashlib.sha256(json.dumps(params, sort_keys=True).encode()).digest()
 
 
-def check_readings(tasks: Sequence[ProbeTask]) -> None:
+class AsksRemote(Protocol):
+    """Any task that asks one endpoint."""
+
+    @property
+    def remote(self) -> Remote: ...
+
+
+def check_readings(tasks: Sequence[AsksRemote]) -> None:
     """Refuse two endpoints that send the same requests and read the answers differently: they share a ledger.
 
     Raises:

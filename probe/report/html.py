@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from probe.report import curves, figures, palette
 from probe.report.clean import safe_text
+from probe.report.gathered import gathered
 from probe.report.model import Shown, Unexplained
 from probe.report.pictures import Picture, read_picture
 from probe.report.totals import run_totals
@@ -48,6 +49,7 @@ def render_report(
         for one in shown
         if not one.probe.attributions
     ]
+    explained = [*gathered(explained), *explained]
     pictures = _pictures(one for one in explained)
     views = [
         view(

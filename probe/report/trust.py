@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -61,7 +61,11 @@ class TrustCard:
     @classmethod
     def of(cls, probe: Probe, *, currency: str = "USD") -> TrustCard:
         """The card of a stored probe."""
-        facts = tuple(trust_card(probe, currency=currency))
+        return cls.judged(probe, trust_card(probe, currency=currency))
+
+    @classmethod
+    def judged(cls, probe: Probe, facts: Sequence[Fact]) -> TrustCard:
+        """``facts`` about a stored probe with a verdict."""
         codes = {str(finding.get("code", "")) for finding in probe.findings}
         tones = {fact.tone for fact in facts}
         if codes & _SERIOUS:
@@ -73,7 +77,7 @@ class TrustCard:
         advice = [remedy for code, remedy in _REMEDIES.items() if code in codes]
         if verdict == "poor" and not advice:
             advice = ["raise the budget; what is paid for is kept"]
-        return cls(verdict, facts, tuple(advice), dict(probe.trust))
+        return cls(verdict, tuple(facts), tuple(advice), dict(probe.trust))
 
     def line(self) -> str:
         """The card in a line: the verdict and the facts that were judged, worst first."""

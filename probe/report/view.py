@@ -17,6 +17,8 @@ from probe.report.model import Shown
 from probe.report.palette import shade_name
 from probe.report.pictures import Heat, Picture, heat_map
 from probe.report.shares import Share, as_changes, largest, ranked, shares
+from probe.report.survey_facts import survey_card
+from probe.report.survey_view import SurveyParts, is_survey, survey_parts
 from probe.report.trust import TrustCard
 from probe.report.words import Group, Piece, by_word, grouped, shaded, span_of
 from storage.records import Probe
@@ -55,6 +57,7 @@ class View:
     tests: tuple[Group, ...] = ()
     curves: tuple[Curve, ...] = ()
     curves_left_out: int = 0
+    survey: SurveyParts | None = None  #: what there is to draw of a set of inputs
 
 
 def view(shown: Shown, *, anchor: str, picture: Picture | None, picture_name: str, currency: str) -> View:
@@ -71,6 +74,8 @@ def view(shown: Shown, *, anchor: str, picture: Picture | None, picture_name: st
         picture=picture,
         picture_name=picture_name,
     )
+    if is_survey(probe):
+        return _survey(plain, found, currency)
     if shown.instance.kind == "image":
         return _image(plain, features, found)
     if shown.instance.kind == "text":
@@ -82,6 +87,19 @@ def features_of(probe: Probe) -> Features:
     """One for each attribution; empty where an attribution was stored without its feature."""
     count = len(probe.attributions)
     return [*probe.features[:count], *({} for _ in range(count - len(probe.features)))]
+
+
+def _survey(plain: View, found: list[Share], currency: str) -> View:
+    parts = survey_parts(plain.shown, found)
+    listed = _listed(plain, found, [""] * len(found), lead=parts.lead)
+    return replace(
+        listed,
+        card=TrustCard.judged(plain.shown.probe, survey_card(plain.shown.probe, currency=currency)),
+        survey=parts,
+        caption=parts.caption,
+        table_head=parts.table_head,
+        value_head=parts.value_head,
+    )
 
 
 def _image(plain: View, features: Features, found: list[Share]) -> View:
@@ -251,6 +269,8 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]
 def headline(shown: Shown) -> list[Share]:
     """What a summary lists of ``shown``: words rather than their substitutes, changes of the score for altered columns."""
     found, probe = shares(shown.probe), shown.probe
+    if is_survey(probe):
+        return found
     if "curves" in probe.details:
         return as_changes(found)
     if "substitutions" in probe.details:
