@@ -12,16 +12,19 @@ _PLUMBING = {"__init__", "__main__", "common"}
 
 
 def _names() -> list[str]:
-    """Modules that are commands: those that have a main block."""
-    return sorted(
+    """Modules that are commands, those that have a main block, and packages that have one in ``__main__``."""
+    modules = [
         path.stem
         for path in _HERE.glob("*.py")
         if path.stem not in _PLUMBING and "__main__" in path.read_text(encoding="utf-8")
-    )
+    ]
+    return sorted([*modules, *(path.parent.name for path in _HERE.glob("*/__main__.py"))])
 
 
 def _summary(name: str) -> str:
-    text = ast.get_docstring(ast.parse((_HERE / f"{name}.py").read_text(encoding="utf-8"))) or ""
+    file = _HERE / f"{name}.py"
+    file = file if file.exists() else _HERE / name / "__main__.py"
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
 
