@@ -70,8 +70,11 @@ def load_games(quick: bool = False, *, names: Sequence[str] = (), instances: int
     """All instances of all games, or of those with one of ``names`` in their name; 5 instances each, 2 if ``quick``.
 
     Deterministic. A minute, and two more for the image network at the first time (its values are kept on disk); a few
-    seconds if ``quick``, which leaves that one out unless it is named.
+    seconds if ``quick``, which leaves that one out unless it is named. Raises :class:`ValueError` for a name that no game has.
     """
+    unknown = [name for name in names if not any(name in source.name for source in sources())]
+    if unknown:
+        raise ValueError(f"no game has {unknown[0]!r} in its name; there are {'; '.join(s.name for s in sources())}")
     count = instances or (2 if quick else 5)
     games = []
     for source in sources():

@@ -32,7 +32,7 @@ def error_of(phi: Floats, game: Game) -> float:
 
 def budget_of(game: Game, per_feature: int) -> int:
     """Evaluations: so many for each feature, and always fewer than enumeration takes."""
-    return min(per_feature * game.n, 2**game.n - 1)
+    return min(per_feature * game.n, (1 << game.n) - 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ TOOLS: dict[str, Callable[[Any, int, int, int], Any]] = {
         n, max_order=1, index="SV", proxy_model="xgboost", random_state=seed
     ),
     "shapiq ProxySHAP, adjusted": lambda s, n, _, seed: s.ProxySHAP(
-        n, max_order=1, index="SV", proxy_model="lightgbm", adjustment=True, random_state=seed
+        n, max_order=1, index="SV", proxy_model="xgboost", adjustment=True, random_state=seed
     ),
 }
 
