@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from benchmarks.accuracy.anchors import Anchor, anchors
 from benchmarks.accuracy.games import Game, load_games
@@ -24,7 +25,10 @@ from benchmarks.common import Line, finish
 GOALS = {2: 0.05, 5: 0.05, 10: 0.03, 20: 0.10, 50: 0.15}
 _COVERAGE_FROM = 5  # evaluations per feature
 _LEAST, _MOST = 0.93, 0.99
-_SECONDS = 0.5  # CPU, at 10 evaluations per feature
+#: evaluations per feature → most CPU seconds of an explanation: rows chosen one batch after the other, and all at once
+_SECONDS = {2: 3.0, 5: 3.0, 10: 0.5}
+_STOPPED_AT = 20  #: most evaluations per feature of runs that may stop early
+_TOLERANCE = 0.1  #: when they do: half-width of every interval over the largest value
 
 #: (game, evaluations per feature) → what was measured on each instance
 Mine = Mapping[tuple[str, int], Sequence[Ours]]
@@ -37,7 +41,9 @@ def main() -> int:
     chosen = _options()
     games = load_games(chosen.quick, names=chosen.games, instances=chosen.instances)
     names = list(dict.fromkeys(game.name for game in games))
-    mine = _measure(games, chosen.budgets, seeds=2 if chosen.quick else 4)
+    with threadpool_limits(limits=1):
+        mine = _measure(games, chosen.budgets, seeds=2 if chosen.quick else 4)
+        stopped = _measure_stopped(games)
     with anchors() as tools:
         theirs = _compare(_fast(tools) if chosen.quick else tools, games, chosen.budgets)
         versions = sorted({part for tool in tools for part in tool.version.split(", ")})
@@ -47,6 +53,7 @@ def main() -> int:
         *_tool_lines(theirs, names, chosen.budgets),
         *_mean_lines(own, theirs, names, chosen.budgets),
         *_coverage_lines(mine, games, chosen.budgets, quick=chosen.quick),
+        *_stopped_lines(stopped, games, quick=chosen.quick),
         *_time_lines(mine, names, chosen.budgets),
     ]
     title = f"Shapley values of {len(names)} games ({len(games)} instances); {'; '.join(versions)}"
@@ -62,6 +69,16 @@ def _measure(games: Sequence[Game], budgets: Sequence[int], *, seeds: int) -> Mi
         for k in budgets:
             for seed in range(seeds if k >= _COVERAGE_FROM else 1):
                 found[game.name, k].append(ours(game, budget_of(game, k), seed))
+    return found
+
+
+def _measure_stopped(games: Sequence[Game]) -> Mapping[str, Sequence[tuple[Ours, float]]]:
+    """Runs that stop when the intervals are narrow enough, and the evaluations per feature that each took."""
+    found: dict[str, list[tuple[Ours, float]]] = defaultdict(list)
+    for game in games:
+        half_width = _TOLERANCE * float(np.abs(game.phi).max())
+        run = ours(game, budget_of(game, _STOPPED_AT), 0, half_width=half_width)
+        found[game.name].append((run, run.evaluations / game.n))
     return found
 
 
@@ -154,22 +171,32 @@ def _coverage_lines(mine: Mine, games: Sequence[Game], budgets: Sequence[int], *
     return lines
 
 
+def _stopped_lines(
+    stopped: Mapping[str, Sequence[tuple[Ours, float]]], games: Sequence[Game], *, quick: bool
+) -> list[Line]:
+    """Looking at intervals while evaluations come in must not make them cover less; more is no fault, it is paid for."""
+    lines = []
+    for group in dict.fromkeys(game.group for game in games):
+        runs = [run for game in games if game.group == group and game.instance == 0 for run in stopped[game.name]]
+        share = float(np.mean([run.covered.mean() for run, _ in runs]))
+        spent = float(np.median([spent for _, spent in runs]))
+        value = f"{share:.3f}, {spent:.1f} n of at most {_STOPPED_AT} n evaluations (median)"
+        name = f"95 % intervals, stopped within ±{_TOLERANCE:.0%} of the largest value: {group}"
+        lines.append(Line(name, value, "", f"≥ {_LEAST:.0%}", None if quick else share >= _LEAST))
+    return lines
+
+
 def _time_lines(mine: Mine, names: Sequence[str], budgets: Sequence[int]) -> list[Line]:
+    """The slowest game is judged; its own evaluations are not counted."""
     lines = []
     for k in budgets:
         seconds = {name: float(np.median([run.seconds for run in mine[name, k]])) for name in names}
-        slowest = max(seconds, key=lambda name: seconds[name])
+        slowest = max(seconds, key=seconds.__getitem__)
+        most = _SECONDS.get(k)
         value = f"{seconds[slowest]:.2f} s ({slowest}); median game {np.median(list(seconds.values())):.2f} s"
-        judged = k == 10
-        lines.append(
-            Line(
-                f"CPU per explanation: {k}n",
-                value,
-                f"{seconds[slowest] / _SECONDS:.2f}" if judged else "",
-                f"≤ {_SECONDS} s" if judged else "",
-                seconds[slowest] <= _SECONDS if judged else None,
-            )
-        )
+        ratio, goal = ("", "") if most is None else (f"{seconds[slowest] / most:.2f}", f"≤ {most} s")
+        holds = None if most is None else seconds[slowest] <= most
+        lines.append(Line(f"CPU per explanation: {k}n", value, ratio, goal, holds))
     return lines
 
 

@@ -19,7 +19,7 @@ from benchmarks.accuracy.games import Game
 from benchmarks.accuracy.truth import Bools, Floats
 from probe.analysis.intervals import half_widths
 from probe.maskers.base import Feature
-from probe.methods import CoalitionTable, Explanation, build_method
+from probe.methods import Explanation
 
 #: relative squared errors below this are rounding, and all the same
 FLOOR = 1e-12
@@ -48,8 +48,11 @@ class Ours:
     evaluations: int
 
 
-def ours(game: Game, budget: int, seed: int) -> Ours:
-    """Our default method at ``budget``. Raises :class:`CannotDo` if it asks for more."""
+def ours(game: Game, budget: int, seed: int, *, half_width: float | None = None) -> Ours:
+    """Our default method at ``budget``, or until every interval is as narrow as ``half_width``.
+
+    Raises :class:`CannotDo` if it asks for more.
+    """
     counted = Counted(game.v, budget)
     spent = 0.0
 
@@ -60,8 +63,9 @@ def ours(game: Game, budget: int, seed: int) -> Ours:
         spent += time.process_time() - started
         return values
 
+    stop = {} if half_width is None else {"stop": {"half_width": half_width}}
     started = time.process_time()
-    explanation = _explain(v, n=game.n, budget=budget, seed=seed)
+    explanation = probe.explain_game(v, n=game.n, budget=budget, seed=seed, **stop)
     seconds = time.process_time() - started - spent
     return Ours(error_of(explanation.values, game), covered(explanation, game), seconds, counted.asked)
 
@@ -75,35 +79,6 @@ def covered(explanation: Explanation, game: Game) -> Bools:
     slack = 1e-9 * float(np.abs(game.phi).max())
     inside: Bools = np.abs(explanation.values - game.phi) <= widths + slack
     return inside
-
-
-def _explain(v: object, *, n: int, budget: int, seed: int) -> Explanation:
-    if hasattr(probe, "explain_game"):
-        found: Explanation = probe.explain_game(v, n=n, budget=budget, seed=seed)
-        return found
-    return ask_and_explain("shapley", v, n=n, budget=budget, seed=seed)
-
-
-def ask_and_explain(name: str, v: object, *, n: int, budget: int, seed: int) -> Explanation:
-    """One method with its default settings, on a bare game."""
-    return explain_table(name, ask_table(name, v, n=n, budget=budget, seed=seed))
-
-
-def ask_table(name: str, v: object, *, n: int, budget: int, seed: int) -> CoalitionTable:
-    """All that the method asks for, answered by ``v``."""
-    assert callable(v)
-    method, features = build_method(name), bare_features(n)
-    table = CoalitionTable.empty(n)
-    while True:
-        rows = method.ask(features, table, budget, np.random.default_rng(seed))
-        if not len(rows):
-            return table
-        table = CoalitionTable.of(np.vstack([table.coalitions, rows]), np.concatenate([table.values, v(rows)]))
-
-
-def explain_table(name: str, table: CoalitionTable) -> Explanation:
-    """What the method makes of a table."""
-    return build_method(name).explain(bare_features(table.n), table)
 
 
 def bare_features(n: int) -> tuple[Feature, ...]:
