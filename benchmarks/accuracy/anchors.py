@@ -24,6 +24,8 @@ from benchmarks.accuracy.truth import Bools, Floats, Value
 
 #: names the interpreter that has shapiq; without it ``.venv-shapiq`` is looked for, then this interpreter
 VARIABLE = "PROBE_SHAPIQ_PYTHON"
+#: ShaplEIG asks one coalition at a time and fits before each: beyond so many evaluations it takes minutes
+_EIG_MOST = 32
 _OWN = Path(__file__).parents[2] / ".venv-shapiq" / "bin" / "python"
 
 
@@ -184,6 +186,8 @@ class _Worker:
 
     def _tool(self, name: str) -> Anchor:
         def run(v: Value, n: int, budget: int, seed: int) -> Answer:
+            if "EIG" in name and budget > _EIG_MOST:
+                raise CannotDo(f"takes minutes beyond {_EIG_MOST} evaluations")
             return self._run(name, Counted(v, budget), n, budget, seed)
 
         return Anchor(name, ", ".join(f"{key} {value}" for key, value in _relevant(name, self._versions)), run)
