@@ -153,8 +153,14 @@ class Likelihood:
 
 
 def fit_prior(seen: Observations, *, steps: int = _STEPS, rows: int = FIT_ROWS) -> Prior:
-    """The most likely hyper-parameters, found on at most ``rows`` of the rows."""
+    """The most likely hyper-parameters, found on at most ``rows`` of the rows.
+
+    If all but ∅ and the full coalition look alike, nothing tells features apart, and the starting point is kept.
+    """
     likelihood = Likelihood(seen.thinned(rows))
+    inner = seen.values[np.abs(seen.x.sum(axis=1)) < likelihood.n]
+    if not len(inner) or float(np.ptp(inner)) == 0:
+        return likelihood.prior(likelihood.start())
     found = scipy.optimize.minimize(
         likelihood,
         likelihood.start(),

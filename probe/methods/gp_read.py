@@ -7,19 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probe.methods.base import CoalitionTable, Floats
+from probe.methods.base import Bools, CoalitionTable, Floats
 from probe.methods.gp_data import Data, observe
 from probe.methods.gp_fit import Observations, Posterior, fit_prior, posterior
-from probe.methods.gp_link import stack
-from probe.methods.regression import half_split_spread
+from probe.methods.gp_link import Stacked, pair_regression, stack
+from probe.methods.regression import fit, half_split_spread
 
-#: the posterior's deviations are widened by 1 + this · n / m: the hyper-parameters were fitted to the same rows
-_FEW_ROWS = 5.0
+#: the posterior's deviations are widened by 1 + (this · n / m)²: few rows hardly determine the prior they are judged by
+_FEW_ROWS = 3.0
+#: a sum of features fits exactly if no observation is further off than this, where their mean square is 1
+_EXACT = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Shapley values (n,), their standard errors (n,), and how well the process predicts rows it has not seen."""
+    """Shapley values (n,), their standard errors (n,), and how well the model predicts rows it has not seen."""
 
     values: Floats
     std_errors: Floats
@@ -28,25 +30,59 @@ class Reading:
 
 
 def read(table: CoalitionTable) -> Reading:
-    """The Shapley values a Gaussian process gives to ``table``, which holds ∅, the full coalition and at least one more."""
+    """The Shapley values of ``table``, which holds ∅, the full coalition and at least one more."""
     data = observe(table)
     if data.scale == 0:
         return Reading(np.zeros(table.n), np.zeros(table.n), math.nan, math.nan)
+    known_ends = not np.any(table.noise > 0)
+    if known_ends and (additive := _if_additive(data)) is not None:
+        return additive
     prior = fit_prior(data.seen)
     found = posterior(prior, data.seen)
-    halves = [posterior(prior, half).values for half in _halves(data.seen)]
     stacked = stack(table, data, prior, found)
     values = data.scale * (found.values + stacked.shift)
-    if not np.any(table.noise > 0):
-        values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: the ends are known
-    apart = np.abs(halves[0] - halves[1]) / 2
-    errors = np.maximum(found.std * _widening(found, data.seen) * (1 + _FEW_ROWS * table.n / table.m), apart)
+    if known_ends:
+        values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: both ends are observed without error
+    halves = [data.scale * posterior(prior, half).values for half in _halves(data.seen)]
     return Reading(
         values=values,
-        std_errors=data.scale * errors,
-        r2_held_out=_r2(found, data),
-        half_split_spread=half_split_spread([data.scale * half for half in halves], values, table.values),
+        std_errors=data.scale * _std_errors(found, stacked, data.seen, 1 + (_FEW_ROWS * table.n / table.m) ** 2),
+        r2_held_out=_r_squared(stacked.left_out, data.seen),
+        half_split_spread=half_split_spread(halves, values, table.values),
     )
+
+
+def _std_errors(found: Posterior, stacked: Stacked, seen: Observations, few: float) -> Floats:
+    """Standard errors (n,) from three sources, as if they were independent.
+
+    The posterior's deviations say how far the rows determine the values of games like the fitted prior's; they are scaled by
+    what leaving rows out shows (errors larger than the process expects, smaller ones after stacking) and by ``few``. The second
+    assumes nothing of the game: what a regression for Shapley values makes of the left-out errors, if these are unrelated to
+    each other (White, *A Heteroskedasticity-Consistent Covariance Matrix Estimator*, 1980). It is there where the process is
+    sure of itself and wrong. The third is the sampling error of the stacked difference.
+    """
+    inner = _inner(seen)
+    errors = stacked.left_out[inner]
+    own = float(np.mean(found.left_out[inner] ** 2))
+    gain = math.sqrt(float(np.mean(errors**2)) / own) if own > 0 else 1.0
+    widening = max(1.0, float(np.sqrt(np.mean(found.standardised[inner] ** 2))))
+    influence, _ = pair_regression(seen.x[inner])
+    return np.sqrt((found.std * gain * widening * few) ** 2 + influence**2 @ errors**2 + stacked.shift_errors**2)
+
+
+def _if_additive(data: Data) -> Reading | None:
+    """The values if a sum of features explains all observations to rounding, and there are clearly more of them than
+    it has free coefficients."""
+    seen = data.seen
+    n = seen.x.shape[1]
+    columns = seen.x / 2 if seen.odd else np.column_stack([seen.x / 2, np.ones(seen.m)])
+    if seen.m < columns.shape[1] + max(3, n // 4):
+        return None
+    result = fit(columns, seen.values, np.ones(seen.m))
+    if result.rank < columns.shape[1] or np.abs(result.residuals).max() > _EXACT:
+        return None
+    errors = np.sqrt(result.influence[:n] ** 2 @ result.residuals**2)
+    return Reading(data.scale * result.coefficients[:n], data.scale * errors, 1.0, 0.0)
 
 
 def _gap(table: CoalitionTable) -> float:
@@ -54,26 +90,22 @@ def _gap(table: CoalitionTable) -> float:
     return float(table.values[sizes == table.n][0] - table.values[sizes == 0][0])
 
 
-def _widening(found: Posterior, seen: Observations) -> float:
-    """How much larger the rows' errors are than the process says, if they are."""
-    inner = seen.shape > 0
-    if not inner.any():
-        return 1.0
-    return max(1.0, float(np.sqrt(np.mean(found.standardised[inner] ** 2))))
+def _inner(seen: Observations) -> Bools:
+    """Which observations (m,) are not ∅ or the full coalition."""
+    inner: Bools = np.abs(seen.x.sum(axis=1)) < seen.x.shape[1]
+    return inner
 
 
 def _halves(seen: Observations) -> tuple[Observations, Observations]:
-    """Every other row; rows that are known exactly are in both."""
-    exact = (seen.shape == 0) | (np.abs(seen.x.sum(axis=1)) == seen.x.shape[1])
-    turn = np.cumsum(~exact) % 2 == 0
-    return seen.take(exact | turn), seen.take(exact | ~turn)
+    """Every other row; ∅ and the full coalition are in both."""
+    inner = _inner(seen)
+    turn = np.cumsum(inner) % 2 == 0
+    return seen.take(~inner | turn), seen.take(~inner | ~turn)
 
 
-def _r2(found: Posterior, data: Data) -> float:
-    seen = data.seen
-    inner = np.abs(seen.x.sum(axis=1)) < seen.x.shape[1]
-    if inner.sum() < 2:
-        return math.nan
-    variation = seen.values[inner] - (0.0 if seen.odd else seen.values[inner].mean())
-    total = float(variation @ variation)
-    return 1 - float(np.sum(found.left_out[inner] ** 2)) / total if total > 0 else math.nan
+def _r_squared(left_out: Floats, seen: Observations) -> float:
+    """1 − squared left-out errors over the squared values between the ends; NaN if they do not vary."""
+    inner = _inner(seen)
+    values = seen.values[inner]
+    total = float(np.sum(values**2 if seen.odd else (values - values.mean()) ** 2)) if len(values) else 0.0
+    return 1 - float(np.sum(left_out[inner] ** 2)) / total if total > 0 else math.nan

@@ -11,7 +11,14 @@ import numpy as np
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, View
-from probe.methods.design import enumerate_all, leave_one_out, leverage_masses, paired_design, without_known
+from probe.methods.design import (
+    enumerate_all,
+    leave_one_out,
+    leverage_masses,
+    paired_design,
+    singles_first_design,
+    without_known,
+)
 from probe.methods.effects import check_features, end_values
 from probe.methods.exact import explain_exactly, is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, unstable
@@ -20,20 +27,25 @@ from probe.methods.gp_design import candidates, greedy_batch
 from probe.methods.gp_fit import fit_prior
 from probe.methods.gp_read import read
 
-#: evaluations per feature below which rows are chosen one batch after the other
-_ADAPTIVE_BELOW = 8
-#: steps of L-BFGS between batches: the choice of rows needs no more
+#: rows are chosen one batch after the other for at most this many features, and up to this many rows
+_ADAPTIVE_FEATURES = 128
+_ADAPTIVE_ROWS = 1024
+#: steps of L-BFGS between batches, and the rows they look at: the choice of rows needs no more
 _ROUGH_STEPS = 30
+_ROUGH_ROWS = 200
+#: evaluations per feature below which pairs alone determine too little
+_SINGLES_BELOW = 3
 
 
 @dataclass(frozen=True)
 class Shapley:
     """Shapley values of the game v(S) = score of coalition S.
 
-    2ⁿ evaluations or more: all coalitions and the exact formula. From 8 n evaluations: ∅, the full coalition, then distinct
-    complementary pairs of uniformly distributed sizes, all in one round. Fewer: ∅, full and every coalition without one
-    feature, then batches of n/4 and more, each chosen for what it tells about the values (``adaptive`` decides otherwise:
-    ``"always"``, ``"never"``). Needs n + 2.
+    2ⁿ evaluations or more: all coalitions and the exact formula. Fewer: ∅, full and every coalition without one feature, then
+    batches of a quarter of what is there, each chosen for what it tells about the values (so 10 n evaluations take about
+    twelve rounds); what goes beyond 1024 rows is asked at once, as distinct complementary pairs of uniformly distributed
+    sizes. With more than 128 features, or ``adaptive="never"``, all rows are such pairs and asked in one round;
+    ``adaptive="always"`` chooses every row. Needs n + 2.
 
     The values are the posterior mean under a Gaussian process over coalitions whose covariance weighs interactions of up to
     five features, and the standard errors its posterior standard deviation, widened by what leaving rows out and splitting
@@ -66,9 +78,16 @@ class Shapley:
             raise BudgetTooSmall(self.name, budget, needed, n)
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
-        if self.adaptive == "never" or (self.adaptive == "auto" and budget >= _ADAPTIVE_BELOW * n):
-            return paired_design(n, budget, rng, masses=leverage_masses(n), known=table.coalitions)
-        return self._next_batch(table, budget, rng)
+        if self._chooses(n, table.m):
+            return self._next_batch(table, budget, rng)
+        design = singles_first_design if budget < _SINGLES_BELOW * n else paired_design
+        return design(n, budget, rng, masses=leverage_masses(n), known=table.coalitions)
+
+    def _chooses(self, n: int, m: int) -> bool:
+        """Whether the rows after ``m`` are chosen by what the answers so far say."""
+        if self.adaptive == "auto":
+            return n <= _ADAPTIVE_FEATURES and m < _ADAPTIVE_ROWS
+        return self.adaptive == "always"
 
     def _next_batch(self, table: CoalitionTable, budget: int, rng: np.random.Generator) -> Bools:
         n, room = table.n, budget - table.m
@@ -80,7 +99,8 @@ class Shapley:
         rows = candidates(n, table.coalitions, rng)
         seen = observe_rows(table).seen
         batch = min(room, max(2, n // 4, table.m // 4))
-        return rows[greedy_batch(fit_prior(seen, steps=_ROUGH_STEPS), seen, rows, batch)]
+        prior = fit_prior(seen, steps=_ROUGH_STEPS, rows=_ROUGH_ROWS)
+        return rows[greedy_batch(prior, seen, rows, batch)]
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """Raises :class:`ValueError` if ∅ or the full coalition is missing, or nothing else is there."""
