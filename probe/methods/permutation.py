@@ -166,12 +166,12 @@ def _contributions(table: CoalitionTable, rows: Ints, index: Mapping[bytes, int]
     empty, everything = np.zeros(n, dtype=bool), np.ones(n, dtype=bool)
     for inner, outer_members, end in ((0, coalitions[0], empty), (-1, ~coalitions[-1], everything)):
         ways = []
-        for i in np.flatnonzero(outer_members):
+        for member in np.flatnonzero(outer_members):
             between = end.copy()
-            between[i] = not end[i]
+            between[member] = not end[member]
             row = index.get(row_keys(between[None, :])[0])
             if row is not None:
-                ways.append((int(i), float(table.values[row])))
+                ways.append((int(member), float(table.values[row])))
         if not ways:
             return None
         end_value = float(table.values[index[row_keys(end[None, :])[0]]])
