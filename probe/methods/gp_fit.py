@@ -24,8 +24,8 @@ _STEPS = 80
 #: the largest number of features that act together in the model
 _ORDER = 5
 #: normal priors (mean, standard deviation) of logarithms, for values with mean square 1; a scale's mean is −log n
-_SCALE_SD = 3.0
-_WEIGHT = (0.0, 3.0)
+_SCALE_SD = 1.5
+_WEIGHT = (0.0, 1.5)
 _NUGGET = (-6.0, 4.0)
 _FIRST_NUGGET = -4.0
 #: bounds of the logarithms: a scale against 1/n, a weight, the nugget
@@ -152,9 +152,15 @@ class Likelihood:
         return gradient
 
 
-def fit_prior(seen: Observations, *, steps: int = _STEPS) -> Prior:
-    """The most likely hyper-parameters, found on at most :data:`FIT_ROWS` of the rows."""
-    likelihood = Likelihood(seen.thinned(FIT_ROWS))
+def fit_prior(seen: Observations, *, steps: int = _STEPS, rows: int = FIT_ROWS) -> Prior:
+    """The most likely hyper-parameters, found on at most ``rows`` of the rows.
+
+    If all but ∅ and the full coalition look alike, nothing tells features apart, and the starting point is kept.
+    """
+    likelihood = Likelihood(seen.thinned(rows))
+    inner = seen.values[np.abs(seen.x.sum(axis=1)) < likelihood.n]
+    if not len(inner) or float(np.ptp(inner)) == 0:
+        return likelihood.prior(likelihood.start())
     found = scipy.optimize.minimize(
         likelihood,
         likelihood.start(),
@@ -170,12 +176,15 @@ def fit_prior(seen: Observations, *, steps: int = _STEPS) -> Prior:
 class Posterior:
     """The Shapley values given the data.
 
-    ``values`` (n,), ``covariance`` (n, n). ``left_out`` (m,): each observation minus its prediction from all others;
-    ``standardised`` (m,): the same over its predicted standard deviation.
+    ``values`` (n,), ``covariance`` (n, n). ``alpha`` (m,): the game's expected value at rows y is K(y, seen) @ alpha.
+    ``left_out`` (m,): each observation minus its prediction from all others; ``standardised`` (m,): the same over its
+    predicted standard deviation. ``precision`` (m, m): the inverse of the observations' covariance.
     """
 
     values: Floats
     covariance: Floats
+    alpha: Floats
+    precision: Floats
     left_out: Floats
     standardised: Floats
 
@@ -192,9 +201,12 @@ def posterior(prior: Prior, seen: Observations) -> Posterior:
     alpha = scipy.linalg.cho_solve((lower, True), seen.values, check_finite=False)
     shared = prior.kernel.shapley(seen.x)
     whitened = scipy.linalg.solve_triangular(lower, shared.T, lower=True, check_finite=False)
-    precision = np.diag(_inverse(lower))
+    inverse = _inverse(lower)
+    precision = np.diag(inverse)
     return Posterior(
         values=shared @ alpha,
+        alpha=alpha,
+        precision=inverse,
         covariance=prior.kernel.shapley_covariance() - whitened.T @ whitened,
         left_out=alpha / precision,
         standardised=alpha / np.sqrt(precision),

@@ -47,6 +47,13 @@ class Kernel:
         """(m, k) covariances of the game at sign rows ``x`` (m, n) and ``y`` (k, n)."""
         return combine(self.weights, elementary(self.power_sums(x, y)))
 
+    def parts(self, x: Floats, y: Floats, alpha: Floats) -> tuple[Floats, Floats]:
+        """Even and odd part (m,) of K(x, y) @ ``alpha``: their sum is the value at ``x``, their difference that at −x."""
+        found = elementary(self.power_sums(x, y))
+        even, odd = self.weights.copy(), self.weights.copy()
+        even[1::2], odd[::2] = 0.0, 0.0
+        return combine(even, found) @ alpha, combine(odd, found) @ alpha
+
     def power_sums(self, x: Floats, y: Floats) -> list[Floats]:
         """p_1 … p_K of the s ∘ x ∘ y of every two rows: (m, k) each for odd orders, a single figure for even ones."""
         return [

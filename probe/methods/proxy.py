@@ -95,7 +95,8 @@ def _factor(covariance: Floats) -> Floats:
             covariance = covariance + np.eye(len(covariance)) * 10.0**power * float(np.diag(covariance).max())
         else:
             return lower
-    return np.linalg.cholesky(covariance)
+    last: Floats = np.linalg.cholesky(covariance)
+    return last
 
 
 def _without_idle(prior: Prior, seen: Observations) -> Prior:
