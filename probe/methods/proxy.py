@@ -95,7 +95,7 @@ def _factor(covariance: Floats) -> Floats:
             covariance = covariance + np.eye(len(covariance)) * 10.0**power * float(np.diag(covariance).max())
         else:
             return lower
-    last: Floats = np.linalg.cholesky(covariance)
+    last: Floats = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
     return last
 
 
