@@ -81,7 +81,7 @@ class Lime:
         return singles_first_design(n, budget, rng, masses=masses, known=table.coalitions)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
-        """Standard errors as for ``kernelshap``; with selection they are those of the chosen features only, NaN else."""
+        """Standard errors as described in ``limit.py``; with selection those of the chosen features only, NaN else."""
         n = check_features(self.name, features, table)
         full, _ = full_value(self.name, table)
         if table.m < 2:
