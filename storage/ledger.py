@@ -227,7 +227,7 @@ class _Writer:
     def _standing(self, connection: sa.Connection, entries: list[Entry]) -> dict[tuple[bytes, int], Standing]:
         """How the rows of ``entries`` stand now; they stay so until we commit."""
         found: dict[tuple[bytes, int], Standing] = {}
-        for some in chunks(sorted({entry.key for entry in entries}), 1_000):
+        for some in chunks(sorted({entry.key for entry in entries})):
             for key, generation, *rest in connection.execute(_STANDING, {"keys": some}):
                 found[key, generation] = Standing(key, generation, *rest)
         return found

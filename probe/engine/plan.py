@@ -113,7 +113,7 @@ def make_plan(
     run_id = resumes.id if resumes is not None else None
     round_ = collect(states, start=earlier.start, lookup=lookup or store.lookup, now=now, run_id=run_id)
     for endpoint_id, needs in round_.needs.items():
-        _tally(traffic[endpoint_id], needs.values(), counts, adapters[endpoint_id])
+        _tally(traffic[endpoint_id], needs, counts, adapters[endpoint_id])
     _foresee([state for state in states if not state.begun_whole], counts, traffic, adapters)
     return Plan(
         tuple(_lines(tasks, states, counts)),

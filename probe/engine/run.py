@@ -248,7 +248,7 @@ class Runner:
             self.interrupt()
 
     def _announce(self, run: records.Run, round_: Round, *, resumed: bool) -> None:
-        self._unsure = sum(need.unsure for needs in round_.needs.values() for need in needs.values())
+        self._unsure = sum(need.unsure for needs in round_.needs.values() for need in needs)
         known = sum(1 for _ in round_.known())
         missing = sum(map(len, round_.needs.values())) - known
         self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
@@ -269,7 +269,7 @@ class Runner:
 
     async def _carry_out(self, round_: Round) -> None:
         for id_, needs in round_.needs.items():
-            self._left[id_] = sum(not need.known for need in needs.values())
+            self._left[id_] = sum(not need.known for need in needs)
         known = list(round_.known())
         await self._use_known([need for need in known if need.of_whole])
         await self._send(round_, whole=True)
@@ -280,19 +280,19 @@ class Runner:
 
     async def _send(self, round_: Round, *, whole: bool) -> None:
         async def one(endpoint_id: str) -> None:
-            wanted = [need for need in round_.missing(endpoint_id, whole=whole) if whole or _wanted(need)]
             needs = round_.needs[endpoint_id]
+            wanted = [key for key in needs.missing(whole=whole) if whole or _wanted(needs.need(key))]
             dispatcher = self._dispatchers[endpoint_id]
 
             def on_answer(answer: Answer) -> None:
-                need = needs.pop(answer.entry.key)  # whatever is answered is not kept
+                need = needs.forget(answer.entry.key)
                 self._left[endpoint_id] -= 1
                 self._deliver(need, answer.entry, answer.prediction)
                 probes = tuple(dict.fromkeys(place.state.task.probe for place in need.places))
                 name = dispatcher.adapter.name
                 self._emit(EvaluationDone(name, probes, answer.entry.state, answer.entry.elapsed))
 
-            await dispatcher.run((need.job() for need in drained(wanted)), on_answer)
+            await dispatcher.run((needs.need(key).job() for key in drained(wanted)), on_answer)
 
         await _all(one(endpoint_id) for endpoint_id in round_.needs)
 

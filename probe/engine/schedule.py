@@ -5,7 +5,7 @@ The same function serves ``plan`` (which stops here) and ``run`` (which sends th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from probe.engine.answers import Answers
 from probe.engine.bills import Bill
 from probe.engine.known import Start
 from probe.engine.shipment import Job
+from probe.methods.base import Bools
 from storage.records import Entry
 
 Lookup = Callable[[Sequence[bytes]], Mapping[bytes, Entry]]
@@ -27,9 +28,9 @@ class Place(NamedTuple):
     column: int
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Need:
-    """One evaluation that somebody asked for. There may be very many, so it is small: what can be looked up is."""
+    """One evaluation that somebody asked for. Made when it is looked at: :class:`Needs` keeps very many in little space."""
 
     key: bytes
     state: Answers  #: who asked first, and where in its values the answer goes
@@ -61,20 +62,91 @@ class Need:
         )
 
 
+class Needs:
+    """What one endpoint is asked, by ledger key, in order. An evaluation takes its key and one number; only what is unusual
+    about it (asked twice, in the ledger, the whole instance) takes more."""
+
+    def __init__(self) -> None:
+        self._states: list[Answers] = []
+        self._first: dict[bytes, int] = {}  # who asked first, and where in its values: see _WIDEST
+        self._others: dict[bytes, tuple[Place, ...]] = {}
+        self._entries: dict[bytes, Entry] = {}
+        self._known: set[bytes] = set()
+        self._whole: set[bytes] = set()
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    def __iter__(self) -> Iterator[Need]:
+        return map(self.need, self._first)
+
+    def add(self, state: Answers, first: int, coalitions: Bools, keys: Sequence[tuple[bytes, ...]]) -> None:
+        """The rows of one ask of ``state``, whose values they are from row ``first`` on."""
+        number = len(self._states)
+        self._states.append(state)
+        for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
+            whole = bool(coalition.all())
+            for column, key in enumerate(row_keys):
+                if key in self._first:
+                    self._others[key] = (*self._others.get(key, ()), Place(state, first + offset, column))
+                else:
+                    self._first[key] = (number * _WIDEST + first + offset) * _WIDEST + column
+                if whole:
+                    self._whole.add(key)
+
+    def look_up(self, lookup: Lookup, *, now: datetime, run_id: str | None) -> None:
+        """See what the ledger has."""
+        self._entries.update(lookup(list(self._first)))
+        for key, entry in self._entries.items():
+            if _counts(entry, self.need(key).places, now=now, run_id=run_id):
+                self._known.add(key)
+
+    def need(self, key: bytes) -> Need:
+        """The evaluation ``key``. Raises ``KeyError``."""
+        rest, column = divmod(self._first[key], _WIDEST)
+        number, row = divmod(rest, _WIDEST)
+        return Need(
+            key,
+            self._states[number],
+            row,
+            column,
+            self._others.get(key, ()),
+            self._entries.get(key),
+            key in self._known,
+            key in self._whole,
+        )
+
+    def missing(self, *, whole: bool) -> list[bytes]:
+        """What has to be sent: first (``whole``) the unaltered instances, whose answers settle targets and show whether the
+        endpoint is what it claims before money is spent on it; then the rest."""
+        return [key for key in self._first if key not in self._known and (key in self._whole) == whole]
+
+    def known(self) -> Iterator[Need]:
+        """What the ledger answers."""
+        return map(self.need, (key for key in self._first if key in self._known))
+
+    def forget(self, key: bytes) -> Need:
+        """The evaluation ``key``, which has been answered and is not kept any longer."""
+        need = self.need(key)
+        del self._first[key]
+        self._others.pop(key, None)
+        self._entries.pop(key, None)
+        return need
+
+
+#: rows of one bill, and evaluations of one row: more than there will ever be
+_WIDEST = 1 << 32
+
+
 @dataclass(slots=True)
 class Round:
     """One round of asking, per endpoint (by record id), in order."""
 
-    needs: dict[str, dict[bytes, Need]] = field(default_factory=dict)
-
-    def missing(self, endpoint_id: str, *, whole: bool) -> list[Need]:
-        """What has to be sent: first (``whole``) the unaltered instances, whose answers settle targets and show whether the
-        endpoint is what it claims before money is spent on it; then the rest."""
-        return [need for need in self.needs[endpoint_id].values() if not need.known and need.of_whole == whole]
+    needs: dict[str, Needs] = field(default_factory=dict)
 
     def known(self) -> Iterable[Need]:
         """What the ledger answers."""
-        return (need for needs in self.needs.values() for need in needs.values() if need.known)
+        return (need for needs in self.needs.values() for need in needs.known())
 
 
 def collect(
@@ -104,20 +176,9 @@ def collect(
             continue
         keys = [state.task.keys(coalition) for coalition in coalitions]
         first = state.extend(coalitions, keys)
-        needs = round_.needs.setdefault(state.task.remote.record.id, {})
-        for offset, (coalition, row_keys) in enumerate(zip(coalitions, keys, strict=True)):
-            for column, key in enumerate(row_keys):
-                need = needs.get(key)
-                if need is None:
-                    need = needs[key] = Need(key, state, first + offset, column)
-                else:
-                    need.others = (*need.others, Place(state, first + offset, column))
-                need.of_whole |= bool(coalition.all())
+        round_.needs.setdefault(state.task.remote.record.id, Needs()).add(state, first, coalitions, keys)
     for needs in round_.needs.values():
-        entries = lookup(list(needs))
-        for key, need in needs.items():
-            need.entry = entries.get(key)
-            need.known = need.entry is not None and _counts(need.entry, need.places, now=now, run_id=run_id)
+        needs.look_up(lookup, now=now, run_id=run_id)
     return round_
 
 
