@@ -14,6 +14,11 @@ import sqlalchemy as sa
 
 from tests.servers import RunningServer, running_server
 
+# Tests run beside each other: one thread each for linear algebra, here and in the processes they start, or they take turns
+# on the same cores. Read when numpy is first imported, which the tests do after this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[RunningServer]:
