@@ -165,10 +165,23 @@ def _foresee(
 
 
 def _sizes_ahead(state: Answers) -> list[int]:
-    """How many coalitions each round after the first asks for. Where that depends on the answers, all that is allowed."""
-    one, other = (list(_rounds(state, np.random.default_rng(seed))) for seed in range(2))
-    rest = min(state.bill.budget, 2**state.task.masker.n) - len(state.coalitions) - sum(one)
-    return [*one, rest] if one != other and rest > 0 else one
+    """How many coalitions each round after the first asks for.
+
+    A design that goes by the answers shows by asking otherwise when they are other ones: it is taken to use the budget up in
+    rounds like its next, which makes for the most requests, as rounds only grow. Any other is played through.
+    """
+    tables = [_pretended(state, seed) for seed in range(2)]
+    one, other = (state.bill.more(table, table.coalitions, enough=lambda: False) for table in tables)
+    if np.array_equal(one, other):
+        return list(_rounds(state, np.random.default_rng(0))) if len(one) else []
+    rest = min(state.bill.budget, 2**state.task.masker.n) - len(state.coalitions)
+    step = max(1, min(len(one), len(other)))
+    return [min(step, rest - done) for done in range(0, rest, step)]
+
+
+def _pretended(state: Answers, seed: int) -> CoalitionTable:
+    values = np.random.default_rng(seed).random(len(state.coalitions))
+    return CoalitionTable.of(state.coalitions, values)
 
 
 def _rounds(state: Answers, rng: np.random.Generator) -> Iterator[int]:

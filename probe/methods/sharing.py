@@ -10,8 +10,10 @@ from probe.maskers.base import Feature
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Method, Selective
 from probe.methods.design import ends, find_rows, without_known
 
-#: whose designs serve others best, best first: they reach every size of coalition, so that any regression can be weighted
+#: lead before others: their designs reach every size of coalition
 LEADS = ("shapley", "kernelshap")
+#: designs the whole table: its sizes are spread evenly, and its model makes use of any row
+SOLE = "shapley"
 
 
 def lead_of(methods: Sequence[Method]) -> int:
@@ -20,7 +22,7 @@ def lead_of(methods: Sequence[Method]) -> int:
     def rank(index: int) -> tuple[bool, int, int]:
         method = methods[index]
         place = LEADS.index(method.name) if method.name in LEADS else len(LEADS)
-        return isinstance(method, Selective), place, index
+        return not _designs(method), place, index
 
     return min(range(len(methods)), key=rank)
 
@@ -40,20 +42,27 @@ def first_rows(
 ) -> Bools:
     """(k, n) coalitions with which a shared table begins, k ≤ ``budget``.
 
-    The essential rows of the methods that do not lead, then the lead's own first rows as far as the budget allows: a design
-    cut short is a smaller one of its kind. For a single method this is what it asks. Raises :class:`BudgetTooSmall`, also
-    if one of the methods could not have asked with that budget alone.
+    The essential rows of the methods that do not lead; then equal parts for the designs of all methods that have one, unless
+    :data:`SOLE` leads; the lead's has what is left. A design cut short is a smaller one of its kind. For a single method this
+    is what it asks. Raises :class:`BudgetTooSmall`, also if one of the methods could not have asked with that budget alone.
     """
-    lead = lead_of(methods)
-    others = [method for index, method in enumerate(methods) if index != lead]
+    lead = methods[lead_of(methods)]
+    others = [method for method in methods if method is not lead]
     nothing = CoalitionTable.empty(len(features))
-    design = methods[lead].ask(features, nothing, budget, rng)
+    design = lead.ask(features, nothing, budget, rng)
     if not others:
         return design
-    for method in others:
-        method.ask(features, nothing, budget, rng)  # what it would ask is of no interest, but that it could is
-    essential = _affordable(methods, features, essential_rows(others, features), budget)
-    return np.vstack([essential, without_known(design, essential)[: budget - len(essential)]])
+    designs = [method.ask(features, nothing, budget, rng) for method in others]
+    rows = _affordable(methods, features, essential_rows(others, features), budget)
+    shared = [] if lead.name == SOLE else [each for each, by in zip(designs, others, strict=True) if _designs(by)]
+    part = (budget - len(rows)) // (len(shared) + 1) // 2 * 2  # whole pairs
+    for each in shared:
+        rows = np.vstack([rows, without_known(each, rows)[:part]])
+    return np.vstack([rows, without_known(design, rows)[: budget - len(rows)]])
+
+
+def _designs(method: Method) -> bool:
+    return not isinstance(method, Selective)
 
 
 def rows_from(

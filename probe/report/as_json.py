@@ -62,9 +62,13 @@ def probe_json(shown: Shown) -> dict[str, Any]:
 
 
 def _card(probe: records.Probe) -> dict[str, Any]:
-    """What the trust card says, in words."""
+    """What the trust card says, in words; what it cost has fields of its own."""
     card = TrustCard.of(probe)
-    facts = [{"label": fact.label, "value": fact.value, "words": fact.words, "tone": fact.tone} for fact in card.facts]
+    facts = [
+        {"label": fact.label, "value": fact.value, "words": fact.words, "tone": fact.tone}
+        for fact in card.facts
+        if fact.label not in {"Evaluations", "Sent"}
+    ]
     return {"verdict": card.verdict, "advice": list(card.advice), "facts": facts}
 
 

@@ -57,14 +57,26 @@ def test_alone_a_method_gets_what_it_asks(name: str, budget: int) -> None:
 
 
 @pytest.mark.parametrize("budget", [14, 15, 27, 60, 301, 5000])
-def test_a_shared_table_has_what_is_essential_and_the_leads_design(budget: int) -> None:
-    rows = first_rows(methods("occlusion", "lime", "kernelshap"), FEATURES, budget, rng())
+def test_a_shared_table_has_what_is_essential_and_shapleys_design(budget: int) -> None:
+    rows = first_rows(methods("occlusion", "lime", "shapley"), FEATURES, budget, rng())
     assert len(set(row_keys(rows))) == len(rows) <= budget
     assert (find_rows(rows, leave_one_out(N)) >= 0).all()
-    design = methods("kernelshap")[0].ask(FEATURES, CoalitionTable.empty(N), budget, rng())
+    design = methods("shapley")[0].ask(FEATURES, CoalitionTable.empty(N), budget, rng())
     assert len(rows) >= min(budget, len(design))
     added = set(row_keys(rows)) - set(row_keys(leave_one_out(N))) - set(row_keys(ends(N)))
     assert added <= set(row_keys(design))
+
+
+def test_without_shapley_all_designs_have_their_part() -> None:
+    """LIME over pictures needs coalitions of half the features, of which KernelSHAP asks few."""
+    features = tuple(Feature(f"s{k}", {"segment": k}) for k in range(50))
+    both = methods("lime", "kernelshap")
+    middle = {}
+    for chosen in (both, both[:1], both[1:]):
+        sizes = first_rows(chosen, features, 320, rng()).sum(axis=1)
+        middle[chosen] = int(np.sum((sizes > 15) & (sizes < 35)))
+    assert middle[both[1:]] < 70 < 130 < middle[both] < 220 < middle[both[:1]]
+    assert len(first_rows(both, features, 320, rng())) > 300
 
 
 def test_known_rows_follow_what_is_essential_in_their_order() -> None:
