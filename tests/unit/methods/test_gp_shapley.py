@@ -190,7 +190,7 @@ def test_measured_noise_is_in_the_intervals() -> None:
 def test_same_seed_same_bits_other_seed_other_rows() -> None:
     game = network_game(11, np.random.default_rng(0))
     for adaptive in ("auto", "never"):
-        method = Shapley(adaptive)  # type: ignore[arg-type]
+        method = Shapley(adaptive)
         (table_1, first), (table_2, second) = (play(method, game, tiles(11), 110, seed=5) for _ in range(2))
         assert table_1.coalitions.tobytes() == table_2.coalitions.tobytes()
         assert first.values.tobytes() == second.values.tobytes()
@@ -201,7 +201,7 @@ def test_same_seed_same_bits_other_seed_other_rows() -> None:
 def test_a_raised_budget_goes_on_from_what_is_paid_for() -> None:
     n = 9
     for adaptive in ("auto", "never"):
-        method = Shapley(adaptive)  # type: ignore[arg-type]
+        method = Shapley(adaptive)
         table, _ = play(method, network_game(n, np.random.default_rng(0)), tiles(n), n + 4)
         assert table.m == n + 4
         rows = method.ask(tiles(n), table, 100, np.random.default_rng(1))
@@ -234,7 +234,7 @@ def test_missing_ends_and_wrong_settings_are_named() -> None:
         Shapley().explain(tiles(4), CoalitionTable.of(rows, rows.sum(axis=1)))
     both = enumerate_all(4)[:2]
     with pytest.raises(ValueError, match="only the empty and the full coalition"):
-        Shapley().explain(tiles(4), CoalitionTable.of(both, np.arange(2)))
+        Shapley().explain(tiles(4), CoalitionTable.of(both, np.arange(2.0)))
     with pytest.raises(ValueError, match="adaptive is auto, always or never, not 'sometimes'"):
         Shapley("sometimes")  # type: ignore[arg-type]
 
