@@ -45,7 +45,9 @@ def read(table: CoalitionTable) -> Reading:
     found = posterior(prior, data.seen)
     stacked = stack(table, data, prior, found) if _varies(data.seen) else Stacked.nothing(found)
     values = data.scale * (found.values + stacked.shift)
-    if known_ends:
+    if known_ends and not _varies(data.seen):
+        values = np.full(table.n, _gap(table) / table.n)  # only ∅ and full stand out: nothing favours any feature
+    elif known_ends:
         values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: both ends are observed without error
     halves = [data.scale * posterior(prior, half).values for half in _halves(data.seen)]
     return Reading(
@@ -119,5 +121,7 @@ def _r_squared(left_out: Floats, seen: Observations) -> float:
     """1 − squared left-out errors over the squared values between the ends; NaN if they do not vary."""
     inner = _inner(seen)
     values = seen.values[inner]
-    total = float(np.sum(values**2 if seen.odd else (values - values.mean()) ** 2)) if len(values) else 0.0
-    return 1 - float(np.sum(left_out[inner] ** 2)) / total if total > 0 else math.nan
+    if not _varies(seen):
+        return math.nan
+    total = float(np.sum(values**2 if seen.odd else (values - values.mean()) ** 2))
+    return 1 - float(np.sum(left_out[inner] ** 2)) / total

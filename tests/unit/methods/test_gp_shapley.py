@@ -239,6 +239,13 @@ def test_missing_ends_and_wrong_settings_are_named() -> None:
         Shapley("sometimes")  # type: ignore[arg-type]
 
 
+def test_single_replacements_of_a_saturated_model_are_called_out() -> None:
+    table, explanation = play(Shapley(), lambda rows: rows.any(axis=1).astype(float), tiles(20), 22)
+    assert table.m == 22
+    assert "P202" in codes(explanation)
+    assert explanation.values == pytest.approx(np.full(20, 0.05))
+
+
 def test_hundreds_of_features_are_quick() -> None:
     n = 500
     start = time.process_time()
