@@ -175,6 +175,15 @@ def saturated(full_value: float, single_changes: Floats, base_value: float = mat
     ]
 
 
+def only_singles_flat(table: CoalitionTable, base: float, full: float) -> list[Finding]:
+    """Saturation, where all that is known besides ∅ and full are single replacements."""
+    sizes = table.coalitions.sum(axis=1)
+    singles = sizes == table.n - 1
+    if int(singles.sum()) + 2 < table.m:
+        return []
+    return saturated(full, full - table.values[singles], base)
+
+
 def noise_share(table: CoalitionTable) -> float:
     """Mean variance of a value from repeats over the variance of the values, in [0, 1]; NaN without repeats."""
     if not np.any(table.noise > 0):

@@ -12,6 +12,8 @@ from probe.methods.gp_fit import Observations
 from probe.methods.gp_kernel import signs
 from probe.methods.regression import pair_partners
 
+#: variation below this part of the largest score is rounding
+_ROUNDING = 1e-13
 #: rows without their complement are left out if they are at most this part of a table of pairs
 _LONE = 0.1
 
@@ -40,12 +42,13 @@ def observe(table: CoalitionTable) -> Data:
         (table.values[first] - table.values[other]) / 2,
         (table.noise[first] + table.noise[other]) / 4,
         odd=True,
+        unit=_magnitude(table),
     )
 
 
 def observe_rows(table: CoalitionTable) -> Data:
     """All rows, about their mean."""
-    return _data(table.coalitions, table.values - table.values.mean(), table.noise, odd=False)
+    return _data(table.coalitions, table.values - table.values.mean(), table.noise, odd=False, unit=_magnitude(table))
 
 
 def unmodelled(sizes: Ints, n: int) -> Floats:
@@ -54,11 +57,17 @@ def unmodelled(sizes: Ints, n: int) -> Floats:
     return shape
 
 
-def _data(coalitions: Bools, values: Floats, noise: Floats, *, odd: bool) -> Data:
+def _magnitude(table: CoalitionTable) -> float:
+    return float(np.abs(table.values).max(initial=0.0))
+
+
+def _data(coalitions: Bools, values: Floats, noise: Floats, *, odd: bool, unit: float) -> Data:
     scale = float(np.sqrt(np.mean(values**2)))
-    if scale <= 1e-13 * float(np.abs(values).max(initial=0.0)):
+    if scale <= _ROUNDING * unit:
         scale = 0.0
-    unit = scale if scale > 0 else 1.0
+    per = scale if scale > 0 else 1.0
     noisy = bool(np.any(noise > 0))
     shape = np.ones(len(values)) if noisy else unmodelled(coalitions.sum(axis=1), coalitions.shape[1])
-    return Data(Observations(signs(coalitions), values / unit, shape, noise / unit**2, odd), scale)
+    if scale == 0:
+        values = np.zeros(len(values))
+    return Data(Observations(signs(coalitions), values / per, shape, noise / per**2, odd), scale)

@@ -23,7 +23,8 @@ from probe.methods.base import Bools, Floats
 
 def signs(coalitions: Bools) -> Floats:
     """x = 2z − 1 of coalitions (m, n): 1 where the feature is kept, −1 where it is replaced."""
-    return 2.0 * np.asarray(coalitions, dtype=np.float64) - 1.0
+    x: Floats = 2.0 * coalitions.astype(np.float64) - 1.0
+    return x
 
 
 @dataclass(frozen=True, slots=True)

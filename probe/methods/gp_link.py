@@ -42,6 +42,12 @@ class Stacked:
     shift_errors: Floats
     left_out: Floats
 
+    @classmethod
+    def nothing(cls, plain: Posterior, left_out: Floats | None = None) -> Stacked:
+        """The plain process alone."""
+        zero = np.zeros(len(plain.values))
+        return cls(zero, zero, plain.left_out if left_out is None else left_out)
+
 
 @dataclass(frozen=True, slots=True)
 class _Link:
@@ -70,15 +76,13 @@ class _Link:
 
 def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> Stacked:
     """What the log-odds process adds to ``plain``, the posterior of ``data`` under ``prior``; nothing to unbounded scores."""
-    zero = np.zeros(table.n)
-    nothing = Stacked(zero, zero, plain.left_out)
     link = _Link.of(table.values)
     if link is None or np.any(table.noise > 0):
-        return nothing
+        return Stacked.nothing(plain)
     linked = CoalitionTable.of(table.coalitions, link.there(table.values))
     second = observe_rows(linked)
     if second.scale == 0:
-        return nothing
+        return Stacked.nothing(plain)
     second_prior = fit_prior(second.seen, rows=_ROWS, steps=_STEPS)
     found = posterior(second_prior, second.seen)
     partners = pair_partners(table.coalitions)
@@ -92,7 +96,7 @@ def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> 
         own = _left_out_units(plain, partners)
     weight = _weight(own, errors)
     if weight == 0:
-        return Stacked(zero, zero, own)
+        return Stacked.nothing(plain, own)
     x = _pairs(table.n)
     mean = float(linked.values.mean())
     even, odd = (

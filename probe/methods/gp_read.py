@@ -15,6 +15,10 @@ from probe.methods.regression import fit, half_split_spread
 
 #: the posterior's deviations are widened by 1 + (this · n / m)²: few rows hardly determine the prior they are judged by
 _FEW_ROWS = 3.0
+#: the three sources of error are not independent; added up as if they were, they cover more than they say
+_TOGETHER = 0.9
+#: the most that stacking is believed to narrow intervals
+_BEST_GAIN = 0.1
 #: a sum of features fits exactly if no observation is further off than this, where their mean square is 1
 _EXACT = 1e-9
 
@@ -39,9 +43,11 @@ def read(table: CoalitionTable) -> Reading:
         return additive
     prior = fit_prior(data.seen)
     found = posterior(prior, data.seen)
-    stacked = stack(table, data, prior, found)
+    stacked = stack(table, data, prior, found) if _varies(data.seen) else Stacked.nothing(found)
     values = data.scale * (found.values + stacked.shift)
-    if known_ends:
+    if known_ends and not _varies(data.seen):
+        values = np.full(table.n, _gap(table) / table.n)  # only ∅ and full stand out: nothing favours any feature
+    elif known_ends:
         values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: both ends are observed without error
     halves = [data.scale * posterior(prior, half).values for half in _halves(data.seen)]
     return Reading(
@@ -64,10 +70,12 @@ def _std_errors(found: Posterior, stacked: Stacked, seen: Observations, few: flo
     inner = _inner(seen)
     errors = stacked.left_out[inner]
     own = float(np.mean(found.left_out[inner] ** 2))
-    gain = math.sqrt(float(np.mean(errors**2)) / own) if own > 0 else 1.0
+    gain = max(_BEST_GAIN, math.sqrt(float(np.mean(errors**2)) / own)) if own > 0 else 1.0
     widening = max(1.0, float(np.sqrt(np.mean(found.standardised[inner] ** 2))))
     influence, _ = pair_regression(seen.x[inner])
-    return np.sqrt((found.std * gain * widening * few) ** 2 + influence**2 @ errors**2 + stacked.shift_errors**2)
+    return _TOGETHER * np.sqrt(
+        (found.std * gain * widening * few) ** 2 + influence**2 @ errors**2 + stacked.shift_errors**2
+    )
 
 
 def _if_additive(data: Data) -> Reading | None:
@@ -90,6 +98,12 @@ def _gap(table: CoalitionTable) -> float:
     return float(table.values[sizes == table.n][0] - table.values[sizes == 0][0])
 
 
+def _varies(seen: Observations) -> bool:
+    """Whether anything but ∅ and the full coalition tells features apart."""
+    inner = seen.values[_inner(seen)]
+    return bool(len(inner)) and float(np.ptp(inner)) > 0
+
+
 def _inner(seen: Observations) -> Bools:
     """Which observations (m,) are not ∅ or the full coalition."""
     inner: Bools = np.abs(seen.x.sum(axis=1)) < seen.x.shape[1]
@@ -107,5 +121,7 @@ def _r_squared(left_out: Floats, seen: Observations) -> float:
     """1 − squared left-out errors over the squared values between the ends; NaN if they do not vary."""
     inner = _inner(seen)
     values = seen.values[inner]
-    total = float(np.sum(values**2 if seen.odd else (values - values.mean()) ** 2)) if len(values) else 0.0
-    return 1 - float(np.sum(left_out[inner] ** 2)) / total if total > 0 else math.nan
+    if not _varies(seen):
+        return math.nan
+    total = float(np.sum(values**2 if seen.odd else (values - values.mean()) ** 2))
+    return 1 - float(np.sum(left_out[inner] ** 2)) / total

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from probe.maskers.base import Feature, Kind
-from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Finding, Floats, View
+from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
 from probe.methods.design import Ints, enumerate_all, kernel_masses, layers_of, singles_first_design, without_known
 from probe.methods.effects import base_value, check_features, end_values, full_value
 from probe.methods.exact import explain_exactly, is_complete
@@ -19,7 +19,7 @@ from probe.methods.findings import (
     figures,
     noise_share,
     noisy,
-    saturated,
+    only_singles_flat,
     small_budget,
     undetermined,
     unstable,
@@ -113,7 +113,7 @@ class KernelShap:
             findings=(
                 *small_budget(table.m, table.n),
                 *undetermined(result.rank, table.n - 1),
-                *(constant(table) or _only_singles_flat(table, base, full)),
+                *(constant(table) or only_singles_flat(table, base, full)),
                 *unstable(halved),
                 *noisy(table),
             ),
@@ -184,12 +184,3 @@ def _end_noise(table: CoalitionTable, problem: _Problem, result: Fit) -> Floats:
     by_base = -1 / table.n - result.influence @ (1 - share)
     variance: Floats = by_full**2 * noise_full + by_base**2 * noise_base
     return variance
-
-
-def _only_singles_flat(table: CoalitionTable, base: float, full: float) -> list[Finding]:
-    """Saturation, where all that is known besides ∅ and full are single replacements."""
-    sizes = table.coalitions.sum(axis=1)
-    singles = sizes == table.n - 1
-    if int(singles.sum()) + 2 < table.m:
-        return []
-    return saturated(full, full - table.values[singles], base)

@@ -175,10 +175,10 @@ def _contributions(table: CoalitionTable, rows: Ints, index: Mapping[bytes, int]
         if not ways:
             return None
         end_value = float(table.values[index[row_keys(end[None, :])[0]]])
-        for i, value in ways:
-            (other,) = (int(j) for j in np.flatnonzero(outer_members) if j != i)
+        for first, value in ways:
+            (other,) = (int(j) for j in np.flatnonzero(outer_members) if j != first)
             near, far = value - end_value, values[inner] - value
             sign = 1.0 if inner == 0 else -1.0
-            phi[i] += sign * near / len(ways)
+            phi[first] += sign * near / len(ways)
             phi[other] += sign * far / len(ways)
     return phi

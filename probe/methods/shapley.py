@@ -21,7 +21,7 @@ from probe.methods.design import (
 )
 from probe.methods.effects import check_features, end_values
 from probe.methods.exact import explain_exactly, is_complete
-from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, unstable
+from probe.methods.findings import constant, figures, noise_share, noisy, only_singles_flat, small_budget, unstable
 from probe.methods.gp_data import observe_rows
 from probe.methods.gp_design import candidates, greedy_batch
 from probe.methods.gp_fit import fit_prior
@@ -126,7 +126,7 @@ class Shapley:
             ),
             findings=(
                 *small_budget(table.m, table.n),
-                *constant(table),
+                *(constant(table) or only_singles_flat(table, base, full)),
                 *unstable(reading.half_split_spread),
                 *noisy(table),
             ),
