@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
 
-SMOOTHING: Final = 0.15  #: standard deviation that maps of superpixels are smoothed with, in sides of a superpixel
+SMOOTHING: Final = 0.08  #: standard deviation that maps of superpixels are smoothed with, in sides of a superpixel
 
 
 def pixel_map(shape: tuple[int, int], boxes: Sequence[Sequence[int]], values: Floats) -> Floats:
