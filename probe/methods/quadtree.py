@@ -25,7 +25,7 @@ class Quadtree:
     quarters: in each round those at least half as strong as the strongest, while the budget lasts. A region that changed
     it by less than ``least`` (0 … 1) of the largest change seen is never split. ``details`` names the regions that were
     split; the others that have a value cover the picture once. Small regions change the score less than large ones, so a
-    map is the mean, at each pixel, over all regions asked that cover it. Standard errors come from repeats, NaN without.
+    map shows values per area (``probe.analysis.maps.nested_map``). Standard errors come from repeats, NaN without.
     As with any single hiding, a part that another one makes up for goes unseen; hiding a whole quarter first makes that
     rarer than with small windows.
     """
