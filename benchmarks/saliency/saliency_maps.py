@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.saliency.networks import Floats, Network, Pixels
-from probe.analysis.maps import pixel_map, segment_map, smooth_map, smooth_segment_map
+from probe.analysis.maps import nested_map, pixel_map, segment_map, smooth_map, smooth_segment_map
 from probe.maskers import Masker
 from probe.maskers.cells import GRID, CellMasker
 from probe.maskers.image import SuperpixelMasker
@@ -53,8 +53,7 @@ def _rise(score: Score, picture: Pixels, evaluations: int, seed: int) -> Floats:
 def _quadtree(score: Score, picture: Pixels, evaluations: int, seed: int) -> Floats:
     masker, method = QuadtreeMasker(picture, fill="blur"), build_method("quadtree")
     values = method.explain(masker.features, _evaluated(method, masker, score, evaluations, seed)).values
-    known = np.flatnonzero(np.isfinite(values))
-    return pixel_map(picture.shape[:2], [masker.features[k].place["box"] for k in known], values[known])
+    return nested_map((picture.shape[0], picture.shape[1]), [f.place["box"] for f in masker.features], values)
 
 
 def _evaluated(method: Method, masker: Masker, score: Score, evaluations: int, seed: int) -> CoalitionTable:

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
 
-SMOOTHING: Final = 0.15  #: standard deviation that maps of superpixels are smoothed with, in sides of a superpixel
+SMOOTHING: Final = 0.08  #: standard deviation that maps of superpixels are smoothed with, in sides of a superpixel
 
 
 def pixel_map(shape: tuple[int, int], boxes: Sequence[Sequence[int]], values: Floats) -> Floats:
@@ -29,6 +29,21 @@ def pixel_map(shape: tuple[int, int], boxes: Sequence[Sequence[int]], values: Fl
         total[window] += value
         covering[window] += 1
     return np.divide(total, covering, out=np.zeros(shape), where=covering > 0)
+
+
+def nested_map(shape: tuple[int, int], boxes: Sequence[Sequence[int]], values: Floats) -> Floats:
+    """(H, W) for boxes inside of boxes, as a quadtree's: each pixel has the value of the smallest one around it that has a
+    value, times the area of the smallest of all over its own; NaN where none has.
+
+    Hiding a large region changes a score more than hiding a small one; per area they can be compared.
+    """
+    areas = box_places(boxes)[1]
+    known = np.flatnonzero(np.isfinite(values))
+    heat = np.full(shape, np.nan)
+    for k in known[np.argsort(-areas[known], kind="stable")].tolist():
+        top, left, bottom, right = boxes[k]
+        heat[top:bottom, left:right] = values[k] * areas[known].min() / areas[k]
+    return heat
 
 
 def segment_map(segments: NDArray[np.int32], values: Floats) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from probe.maskers.base import Feature, Kind
-from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
+from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, OwnTable, View
 from probe.methods.design import Ints, ends, enumerate_all, row_keys, without_known
 from probe.methods.effects import check_features, end_values
 from probe.methods.exact import explain_exactly, is_complete
@@ -21,7 +21,7 @@ _PATIENCE = 200
 
 
 @dataclass(frozen=True)
-class Permutation:
+class Permutation(OwnTable):
     """Shapley values as the mean marginal contribution over random orders, each with its reverse.
 
     Along an order every feature is added to those before it; the reverse order passes through the complements, so an order

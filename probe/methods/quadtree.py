@@ -19,14 +19,15 @@ from probe.methods.findings import constant, figures, noise_share, noisy, satura
 
 @dataclass(frozen=True)
 class Quadtree:
-    """A region's value is the score of the image less the score with that region hidden, on the finest partition asked.
+    """A region's value is the score of the image less the score with that region hidden; NaN if it was not asked.
 
     The four quarters are hidden first. Then, in rounds, the regions that changed the score most are split into their
     quarters: in each round those at least half as strong as the strongest, while the budget lasts. A region that changed
-    it by less than ``least`` (0 … 1) of the largest change seen is never split. Values are those of the regions that were
-    not split, which together cover the picture once; the values of the split ones are in ``details``, all others are NaN.
-    Standard errors come from repeats, NaN without. As with any single hiding, a part that another one makes up for goes
-    unseen; hiding a whole quarter first makes that rarer than with small windows.
+    it by less than ``least`` (0 … 1) of the largest change seen is never split. ``details`` names the regions that were
+    split; the others that have a value cover the picture once. Small regions change the score less than large ones, so a
+    map shows values per area (``probe.analysis.maps.nested_map``). Standard errors come from repeats, NaN without.
+    As with any single hiding, a part that another one makes up for goes unseen; hiding a whole quarter first makes that
+    rarer than with small windows.
     """
 
     least: float = 0.05
@@ -92,8 +93,6 @@ class Quadtree:
         variance = np.where(known, full_noise + table.noise[rows], 0.0)
         errors = np.where(variance > 0, np.sqrt(variance), np.nan)
         split = [region for region in range(tree.n) if known[region] and tree.is_split(region, known)]
-        values = changes.copy()
-        values[split], errors[split] = np.nan, np.nan
         missing = [
             features[quarter].name
             for region in [-1, *split]
@@ -103,7 +102,7 @@ class Quadtree:
         share, spread = noise_share(table), background_spread(features, table)
         return Explanation(
             method=self.name,
-            values=values,
+            values=changes,
             std_errors=errors,
             base_value=base,
             full_value=full,
@@ -115,7 +114,7 @@ class Quadtree:
                 *spread.findings,
                 *noisy(table),
             ),
-            details={"split": {features[region].name: float(changes[region]) for region in split}},
+            details={"split": [features[region].name for region in split]},
         )
 
 

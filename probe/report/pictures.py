@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from skimage.segmentation import find_boundaries
 
-from probe.analysis.maps import SMOOTHING, pixel_map, smooth_map
+from probe.analysis.maps import SMOOTHING, nested_map, pixel_map, smooth_map
 from probe.report.palette import diverging
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -99,7 +99,7 @@ def heat_map(
 
     Superpixels are drawn a little smoothed, with their borders, and soft cells as soft as they are; the scale is that of
     the values themselves. Boxes that do not overlap are drawn flat, with borders; overlapping windows as the mean, at each
-    pixel, over those with a value that cover it.
+    pixel, over those with a value that cover it; a quadtree's regions per area, the scale being that of the smallest.
     """
     boxes = [_box(feature, picture.original) for feature in features]
     size = (picture.width, picture.height)
@@ -116,7 +116,9 @@ def heat_map(
         if not cells:
             borders = find_boundaries(shown, mode="outer", background=-2)  # type: ignore[no-untyped-call]
     elif boxes and all(box is not None for box in boxes):
-        means = window_means(picture.original, [box for box in boxes if box is not None], values)
+        known_boxes = [box for box in boxes if box is not None]
+        nested = all("level" in (feature.get("place") or {}) for feature in features)
+        means = (nested_map if nested else window_means)(picture.original, known_boxes, values)
         heat, borders = _resized_smoothly(means, size), np.zeros((picture.height, picture.width), dtype=bool)
         limit = _largest(heat)
     else:

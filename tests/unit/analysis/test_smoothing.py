@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probe.analysis.maps import SMOOTHING, box_places, segment_map, segment_places, smooth_map, smooth_segment_map
+from probe.analysis.maps import (
+    SMOOTHING,
+    box_places,
+    nested_map,
+    segment_map,
+    segment_places,
+    smooth_map,
+    smooth_segment_map,
+)
 
 SIGMAS = st.floats(0.0, 40.0)
 
@@ -68,3 +76,9 @@ def test_places_are_centres_of_mass_and_areas() -> None:
     centres, areas = box_places([[0, 0, 2, 4], [1, 1, 2, 2]])
     assert centres.tolist() == [[1.0, 2.0], [1.5, 1.5]]
     assert areas.tolist() == [8.0, 1.0]
+
+
+def test_nested_boxes_show_the_smallest_that_is_known_per_area() -> None:
+    boxes = [[0, 0, 2, 2], [0, 2, 2, 4], [0, 0, 1, 1], [0, 1, 1, 2], [1, 0, 2, 1]]
+    heat = nested_map((2, 5), boxes, np.array([0.8, 0.4, 0.6, np.nan, -0.1]))
+    assert heat == pytest.approx(np.array([[0.6, 0.2, 0.1, 0.1, np.nan], [-0.1, 0.2, 0.1, 0.1, np.nan]]), nan_ok=True)

@@ -127,11 +127,11 @@ def test_soft_cells_fade_into_each_other_without_borders() -> None:
     assert 0 < steps < 20
 
 
-def test_a_quadtree_is_drawn_by_its_finest_regions() -> None:
+def test_a_quadtree_is_drawn_by_its_finest_regions_per_area() -> None:
     masker = QuadtreeMasker(np.full((200, 200, 3), 128, dtype=np.uint8), depth=2)
     features = [{"place": dict(feature.place)} for feature in masker.features]
     values = np.full(masker.n, np.nan)
-    values[1:4] = 0.0
+    values[0], values[1], values[2] = 0.9, 0.0, 2.0
     values[4], values[5] = 0.5, -0.5  # two of the four regions of the first quarter
     picture = read_picture(grey(200, 200))
     assert picture is not None
@@ -141,5 +141,6 @@ def test_a_quadtree_is_drawn_by_its_finest_regions() -> None:
     shown = decoded(heat.uri)
     assert tuple(shown[25, 25, :3]) == (0xB3, 0x58, 0x06)
     assert shown[25, 75, 2] > shown[25, 75, 0]
-    assert shown[75, 25, 3] == 0  # no value there
-    assert (shown[150, 20] == shown[20, 150]).all()
+    assert (shown[150, 20] == shown[25, 25]).all()  # four times the area, four times the change
+    assert shown[75, 25, 2] < shown[75, 25, 0]  # not split further: what the quarter lost, per area
+    assert shown[150, 150, 3] == 0  # no value there
