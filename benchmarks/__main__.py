@@ -12,7 +12,7 @@ _PLUMBING = {"__init__", "__main__", "common"}
 
 
 def _names() -> list[str]:
-    """Modules that are commands, those that have a main block, and packages that have one in ``__main__``."""
+    """Modules that are commands: those that have a main block, and folders with one."""
     modules = [
         path.stem
         for path in _HERE.glob("*.py")
@@ -22,9 +22,9 @@ def _names() -> list[str]:
 
 
 def _summary(name: str) -> str:
-    file = _HERE / f"{name}.py"
-    file = file if file.exists() else _HERE / name / "__main__.py"
-    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    folder = _HERE / name
+    path = folder / "__main__.py" if folder.is_dir() else folder.with_suffix(".py")
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.partition("\n")[0]
 
 

@@ -46,7 +46,7 @@ def main() -> int:
         stopped = _measure_stopped(games)
     with anchors() as tools:
         theirs = _compare(_fast(tools) if chosen.quick else tools, games, chosen.budgets)
-        versions = sorted({part for tool in tools for part in tool.version.split(", ")})
+        versions = sorted({part for tool in tools for part in tool.version.split(", ") if " " in part})
     own = {key: median([run.error for run in runs]) for key, runs in mine.items()}
     lines = [
         *_game_lines(own, theirs, names, chosen.budgets),
