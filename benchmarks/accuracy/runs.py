@@ -63,9 +63,9 @@ def ours(game: Game, budget: int, seed: int, *, half_width: float | None = None)
         spent += time.process_time() - started
         return values
 
-    stop = {} if half_width is None else {"stop": {"half_width": half_width}}
+    stop = None if half_width is None else {"half_width": half_width}
     started = time.process_time()
-    explanation = probe.explain_game(v, n=game.n, budget=budget, seed=seed, **stop)
+    explanation = probe.explain_game(v, n=game.n, budget=budget, seed=seed, stop=stop)
     seconds = time.process_time() - started - spent
     return Ours(error_of(explanation.values, game), covered(explanation, game), seconds, counted.asked)
 
