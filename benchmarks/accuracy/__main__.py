@@ -42,11 +42,11 @@ def main() -> int:
     games = load_games(chosen.quick, names=chosen.games, instances=chosen.instances)
     names = list(dict.fromkeys(game.name for game in games))
     with threadpool_limits(limits=1):
-        mine = _measure(games, chosen.budgets, seeds=2 if chosen.quick else 4)
+        mine = _measure(games, chosen.budgets, seeds=1 if chosen.quick else 4)
         stopped = _measure_stopped(games)
     with anchors() as tools:
         theirs = _compare(_fast(tools) if chosen.quick else tools, games, chosen.budgets)
-        versions = sorted({part for tool in tools for part in tool.version.split(", ")})
+        versions = sorted({part for tool in tools for part in tool.version.split(", ") if " " in part})
     own = {key: median([run.error for run in runs]) for key, runs in mine.items()}
     lines = [
         *_game_lines(own, theirs, names, chosen.budgets),

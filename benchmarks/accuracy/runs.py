@@ -21,8 +21,8 @@ from probe.analysis.intervals import half_widths
 from probe.maskers.base import Feature
 from probe.methods import Explanation
 
-#: relative squared errors below this are rounding, and all the same
-FLOOR = 1e-12
+#: relative squared errors below this are all the same: values right to four digits, more than endpoints give
+FLOOR = 1e-8
 
 
 def error_of(phi: Floats, game: Game) -> float:
@@ -99,7 +99,7 @@ class Kept:
         if self._file.exists():
             for line in self._file.read_text(encoding="utf-8").splitlines():
                 record = json.loads(line)
-                self._known[record["key"]] = record["error"]
+                self._known[record["key"]] = None if record["error"] is None else max(FLOOR, record["error"])
 
     def error(self, anchor: Anchor, game: Game, budget: int, seed: int) -> float | None:
         """The tool's error on the game, ``None`` if it cannot do it."""
