@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -85,13 +85,19 @@ class _Game:
         return self.method.explain(self.features, self.table)
 
 
+#: features that are places or amounts, which a bare game does not have
+_TOO_SPECIAL: Final = frozenset({"cells", "quadtree", "steps"})
+
+
 def _method(choice: str | Mapping[str, Mapping[str, Any]]) -> Method:
-    if isinstance(choice, str):
-        return build_method(choice)
-    if len(choice) != 1:
-        raise ValueError(f"method: one name with its settings, not {', '.join(map(repr, choice)) or 'none'}")
-    ((name, settings),) = choice.items()
-    return build_method(name, settings)
+    chosen: Mapping[str, Mapping[str, Any]] = {choice: {}} if isinstance(choice, str) else choice
+    if len(chosen) != 1:
+        raise ValueError(f"method: one name with its settings, not {', '.join(map(repr, chosen)) or 'none'}")
+    ((name, settings),) = chosen.items()
+    method = build_method(name, settings)
+    if method.view in _TOO_SPECIAL:
+        raise ValueError(f"{name} reads {method.view}, and a bare game has none; explain an input with it instead")
+    return method
 
 
 def _checked(scores: npt.ArrayLike, rows: Bools) -> Floats:

@@ -34,12 +34,21 @@ def test_an_additive_game_is_its_weights(method: str) -> None:
     assert probe.explain_game(additive, n=6, budget=64, method=method).exact
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
-def test_every_method_plays(method: str) -> None:
+SPECIAL = {"gradient", "quadtree", "rise"}  # their features are steps, regions and cells
+
+
+@pytest.mark.parametrize("method", [*sorted(METHODS.keys() - SPECIAL), {"rise": {"masks": "superpixels"}}])
+def test_every_method_plays(method: str | dict[str, dict[str, str]]) -> None:
     found = probe.explain_game(wavy, n=6, budget=50, method=method)
     assert found.values.shape == found.std_errors.shape == (6,)
-    assert found.method == method
+    assert found.method == (method if isinstance(method, str) else "rise")
     assert found.full_value == pytest.approx(wavy(np.ones((1, 6), dtype=bool))[0])
+
+
+@pytest.mark.parametrize("method", sorted(SPECIAL))
+def test_methods_that_need_more_than_a_game_say_so(method: str) -> None:
+    with pytest.raises(ValueError, match=rf"{method} reads \w+, and a bare game has none"):
+        probe.explain_game(wavy, n=6, budget=50, method=method)
 
 
 def test_no_coalition_is_asked_twice_and_the_budget_is_kept() -> None:
