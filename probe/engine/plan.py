@@ -16,7 +16,7 @@ from probe.engine.bills import bills
 from probe.engine.known import Earlier
 from probe.engine.schedule import Lookup, Need, collect
 from probe.engine.tasks import ProbeTask, check_readings
-from probe.methods.base import CoalitionTable
+from probe.methods.base import CoalitionTable, Foreseeable
 from storage import Store, records
 
 _SAMPLE = 20  #: requests rendered to estimate the tokens of all
@@ -167,14 +167,22 @@ def _foresee(
 def _sizes_ahead(state: Answers) -> list[int]:
     """How many coalitions each round after the first asks for.
 
-    A design that goes by the answers shows by asking otherwise when they are other ones: it is taken to use the budget up in
-    rounds like its next, which makes for the most requests, as rounds only grow. Any other is played through.
+    A design that goes by the answers shows by asking otherwise when they are other ones. If its method does not foresee its
+    rounds, it is taken to use the budget up in rounds like its next, which makes for the most requests, as rounds only grow.
+    Any other is played through.
     """
+    method, n, done = state.bill.lead.method, state.task.masker.n, len(state.coalitions)
+    if isinstance(method, Foreseeable):
+        sizes = []
+        for look in state.bill.looks:
+            sizes += method.rounds(n, done, min(look, 2**n))
+            done = max(done, look)
+        return sizes
     tables = [_pretended(state, seed) for seed in range(2)]
     one, other = (state.bill.more(table, table.coalitions, enough=lambda: False) for table in tables)
     if np.array_equal(one, other):
         return list(_rounds(state, np.random.default_rng(0))) if len(one) else []
-    rest = min(state.bill.budget, 2**state.task.masker.n) - len(state.coalitions)
+    rest = min(state.bill.budget, 2**n) - done
     step = max(1, min(len(one), len(other)))
     return [min(step, rest - done) for done in range(0, rest, step)]
 

@@ -143,6 +143,14 @@ class Selective(Protocol):
         """(k, n) distinct coalitions."""
 
 
+@runtime_checkable
+class Foreseeable(Protocol):
+    """A method whose rounds depend on the answers, but not their sizes."""
+
+    def rounds(self, n: int, m: int, budget: int) -> list[int]:
+        """How many coalitions each round asks for once ``m`` of at most ``budget`` are answered."""
+
+
 class OwnTable:
     """Base of methods that neither share a table nor start from what earlier ones asked, because only rows that follow
     their own design tell them anything."""

@@ -89,16 +89,24 @@ class Shapley:
             return n <= _ADAPTIVE_FEATURES and m < _ADAPTIVE_ROWS
         return self.adaptive == "always"
 
+    def rounds(self, n: int, m: int, budget: int) -> list[int]:
+        """See :class:`Foreseeable`."""
+        sizes = []
+        while m < budget:
+            sizes.append(min(budget - m, _batch(n, m)) if self._chooses(n, m) and budget < 2**n else budget - m)
+            m += sizes[-1]
+        return sizes
+
     def _next_batch(self, table: CoalitionTable, budget: int, rng: np.random.Generator) -> Bools:
         n, room = table.n, budget - table.m
         rows = np.vstack([np.zeros((1, n), dtype=bool), leave_one_out(n)])
         missing = without_known(rows, table.coalitions)
-        if len(missing) or room <= 0:
+        if room <= 0 or 2 * len(missing) > len(rows):  # a few without an answer do not keep the others from being asked
             return missing[: max(0, room)]
         rng = np.random.default_rng([int(rng.integers(2**32)), table.m])
         rows = candidates(n, table.coalitions, rng)
         seen = observe_rows(table).seen
-        batch = min(room, max(2, n // 4, table.m // 4))
+        batch = min(room, _batch(n, table.m))
         prior = fit_prior(seen, steps=_ROUGH_STEPS, rows=_ROUGH_ROWS)
         return rows[greedy_batch(prior, seen, rows, batch)]
 
@@ -131,3 +139,8 @@ class Shapley:
                 *noisy(table),
             ),
         )
+
+
+def _batch(n: int, m: int) -> int:
+    """How many rows are chosen together after ``m``."""
+    return n + 2 if m == 0 else max(2, n // 4, m // 4)
