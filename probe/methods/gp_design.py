@@ -13,7 +13,7 @@ import scipy.linalg
 from probe.methods.base import Bools
 from probe.methods.design import Ints, leave_one_out, row_keys, without_known
 from probe.methods.gp_data import unmodelled
-from probe.methods.gp_fit import Observations, Prior
+from probe.methods.gp_fit import Observations, Prior, factor
 from probe.methods.gp_kernel import signs
 
 #: random coalitions of which the best are taken
@@ -41,7 +41,7 @@ def greedy_batch(prior: Prior, seen: Observations, rows: Bools, count: int) -> I
     n = x.shape[1]
     sizes = rows.sum(axis=1)
     own = prior.nugget * unmodelled(sizes, n) + float(seen.noise.mean()) if seen.m else np.zeros(len(rows))
-    lower = scipy.linalg.cholesky(prior.covariance(seen), lower=True, check_finite=False)
+    lower = factor(prior.covariance(seen))
     by_rows = scipy.linalg.solve_triangular(lower, prior.kernel.gram(seen.x, x), lower=True, check_finite=False)
     by_values = scipy.linalg.solve_triangular(lower, prior.kernel.shapley(seen.x).T, lower=True, check_finite=False)
     shared = prior.kernel.shapley(x) - by_values.T @ by_rows

@@ -197,7 +197,7 @@ class Posterior:
 
 def posterior(prior: Prior, seen: Observations) -> Posterior:
     """Condition the Shapley values on all of ``seen``."""
-    lower = scipy.linalg.cholesky(prior.covariance(seen), lower=True, check_finite=False)
+    lower = factor(prior.covariance(seen))
     alpha = scipy.linalg.cho_solve((lower, True), seen.values, check_finite=False)
     shared = prior.kernel.shapley(seen.x)
     whitened = scipy.linalg.solve_triangular(lower, shared.T, lower=True, check_finite=False)
@@ -211,6 +211,19 @@ def posterior(prior: Prior, seen: Observations) -> Posterior:
         left_out=alpha / precision,
         standardised=alpha / np.sqrt(precision),
     )
+
+
+def factor(covariance: Floats) -> Floats:
+    """Cholesky's L of ``covariance``, whose diagonal grows until there is one: it was fitted to fewer rows than it has."""
+    for power in range(-10, -4):
+        try:
+            lower: Floats = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+        except scipy.linalg.LinAlgError:
+            covariance = covariance + np.eye(len(covariance)) * 10.0**power * float(np.diag(covariance).max())
+        else:
+            return lower
+    last: Floats = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
+    return last
 
 
 def _inverse(lower: Floats) -> Floats:

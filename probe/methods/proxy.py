@@ -16,7 +16,7 @@ import scipy.linalg
 from probe.methods.base import Bools, CoalitionTable, Floats
 from probe.methods.design import Ints
 from probe.methods.gp_data import observe_rows
-from probe.methods.gp_fit import FIT_ROWS, Observations, Prior, fit_prior
+from probe.methods.gp_fit import FIT_ROWS, Observations, Prior, factor, fit_prior
 from probe.methods.gp_kernel import Kernel, combine, elementary, leave_out
 
 #: a feature is taken to have no part in the game if the logarithm of the evidence loses no more than this without it
@@ -50,7 +50,7 @@ class Proxy:
 
     @classmethod
     def _conditioned(cls, prior: Prior, seen: Observations, centre: float, scale: float) -> Proxy:
-        lower = _factor(prior.covariance(seen))
+        lower = factor(prior.covariance(seen))
         half = scipy.linalg.lapack.dpotri(lower, lower=1)[0]
         weights = scipy.linalg.cho_solve((lower, True), seen.values, check_finite=False)
         return cls(prior, seen, np.tril(half) + np.tril(half, -1).T, weights, centre, scale)
@@ -84,19 +84,6 @@ class Proxy:
         inner = self.seen.shape > 0
         standardised = self.weights[inner] ** 2 / np.diag(self.inverse)[inner]
         return max(1.0, math.sqrt(float(standardised.mean()))) if inner.any() else 1.0
-
-
-def _factor(covariance: Floats) -> Floats:
-    """Cholesky's L of ``covariance``, whose diagonal grows until there is one: it was fitted to fewer rows than it has."""
-    for power in range(-10, -4):
-        try:
-            lower: Floats = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
-        except scipy.linalg.LinAlgError:
-            covariance = covariance + np.eye(len(covariance)) * 10.0**power * float(np.diag(covariance).max())
-        else:
-            return lower
-    last: Floats = scipy.linalg.cholesky(covariance, lower=True, check_finite=False)
-    return last
 
 
 def _without_idle(prior: Prior, seen: Observations) -> Prior:

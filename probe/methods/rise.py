@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.special import gammaln
 
 from probe.maskers.base import Feature, Kind
 from probe.maskers.cells import shift
+from probe.methods.banzhaf import Banzhaf
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
 from probe.methods.design import ends, enumerate_all, find_rows, without_known
 from probe.methods.effects import base_value, check_features, full_value
@@ -31,8 +32,8 @@ class Rise:
 
     Petsiuk, Das & Saenko, *RISE*, BMVC 2018, equation 4 with p = ½, less the mean score, which their maps leave in:
     0 means "no matter". ``masks``: ``smooth``, their enlarged and shifted 7 × 7 grid, where a cell is kept by degrees;
-    ``superpixels``, the coalitions of superpixels that ``lime`` and ``shapley`` ask too, so the same evaluations serve all
-    (rows of another design are re-weighted to coins by their size). For an additive score the value of a superpixel is half
+    ``superpixels``, the coalitions of superpixels that ``lime`` and ``shapley`` ask too, so the same evaluations serve all:
+    the value is then half the Banzhaf value, and estimated as that. For an additive score the value of a superpixel is half
     its weight. Coalitions are asked with their complements, which have the mask turned over. Smooth masks need about 1000
     evaluations; with 300 lime over superpixels tells more (``benchmarks/saliency``).
     """
@@ -68,12 +69,24 @@ class Rise:
         return np.vstack([first, _coin_pairs(n, (budget - len(known)) // 2, rng, known)])
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
-        """Standard errors from the spread of pairs, at least what repeats tell. Raises :class:`ValueError`."""
+        """Standard errors from the spread of pairs, at least what repeats tell; of superpixels as for ``banzhaf``.
+
+        Raises :class:`ValueError`.
+        """
+        if self.masks == "superpixels":
+            found = Banzhaf().explain(features, table)
+            return replace(
+                found,
+                method=self.name,
+                values=found.values / 2,
+                std_errors=found.std_errors / 2,
+                details={**found.details, "mean_score": _mean(table)},
+            )
         n = check_features(self.name, features, table)
         full, _ = full_value(self.name, table)
         if table.m < 2:
             raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
-        kept = table.coalitions.astype(np.float64) if self.masks == "superpixels" else _kept(features, table.coalitions)
+        kept = _kept(features, table.coalitions)
         partners = pair_partners(table.coalitions)
         weights = row_weights(table.coalitions.sum(axis=1), _coins(n))
         values, influence = _contrast(kept, table.values, weights)
@@ -97,7 +110,7 @@ class Rise:
                 *unstable(halved),
                 *noisy(table),
             ),
-            details={"mean_score": float(weights @ table.values / weights.sum())},
+            details={"mean_score": _mean(table)},
         )
 
 
@@ -125,6 +138,12 @@ def _coins(n: int) -> Floats:
     log = gammaln(n + 1) - gammaln(sizes + 1) - gammaln(n - sizes + 1) - n * math.log(2)
     probability: Floats = np.exp(log)
     return probability
+
+
+def _mean(table: CoalitionTable) -> float:
+    """E[v(z)], the rows of each size standing for all of it."""
+    weights = row_weights(table.coalitions.sum(axis=1), _coins(table.n))
+    return float(weights @ table.values / weights.sum())
 
 
 def _contrast(kept: Floats, scores: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from probe.methods.base import CoalitionTable
 from probe.methods.design import enumerate_all
 from probe.methods.exact import exact_shapley
-from probe.methods.gp_fit import Likelihood, Observations, Prior, posterior
+from probe.methods.gp_fit import Likelihood, Observations, Prior, factor, posterior
 from probe.methods.gp_kernel import Kernel, elementary, leave_out, signs
 
 
@@ -108,3 +108,9 @@ def test_left_out_rows_are_predicted_from_all_others() -> None:
     assert found.left_out[4] == pytest.approx(seen.values[4] - gain @ seen.values[rest], abs=1e-7)
     spread = math.sqrt(covariance[4, 4] - gain @ covariance[rest, 4])
     assert found.standardised[4] == pytest.approx(found.left_out[4] / spread, abs=1e-6)
+
+
+def test_a_covariance_that_is_only_just_one_is_factored_all_the_same() -> None:
+    ones = np.ones((40, 40))
+    lower = factor(ones)
+    assert lower @ lower.T == pytest.approx(ones, abs=1e-4)
