@@ -134,6 +134,7 @@ async def arun_surveys(
     *,
     only: Sequence[str] = (),
     budget: str | None = None,
+    max_time: str | None = None,
     rate: str | None = None,
     seed: int | None = None,
     storage: str | None = None,
@@ -146,7 +147,7 @@ async def arun_surveys(
     project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
     tasks = project_surveys(project, only=only, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
-    settings = project.settings(budget=budget, seed=seed)
+    settings = project.settings(budget=budget, max_time=max_time, seed=seed)
     with storage_errors(), open_store(url) as store:
         runner = SurveyRunner(
             tasks, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event

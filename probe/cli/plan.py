@@ -12,10 +12,11 @@ import click
 
 from probe.cli.options import json_option, print_table, project, run_options
 from probe.database import open_store, storage_url
-from probe.engine.budget import Budget, money
+from probe.engine.budget import money
 
 if TYPE_CHECKING:
     from probe.engine.plan import Plan, PlannedProbe
+    from probe.engine.run import RunSettings
 
 
 _NUMBERS = ("features", "evaluations", "in ledger", "shared", "to send")
@@ -49,9 +50,7 @@ def command(
     if as_json:
         click.echo(json.dumps(asdict(plan), indent=2))
     else:
-        print_plan(plan, limit=settings.budget, resumes=earlier.id if earlier is not None else None)
-        if settings.max_time is not None:
-            click.echo(f"time: at most {settings.max_time.total_seconds():g} s; then the run can be taken up again")
+        print_plan(plan, settings=settings, resumes=earlier.id if earlier is not None else None)
     return 0
 
 
@@ -59,7 +58,7 @@ def _words(line: PlannedProbe) -> tuple[str, ...]:
     return line.probe, line.instance, line.endpoint, line.method
 
 
-def print_plan(plan: Plan, *, limit: Budget, resumes: str | None, command: str = "run") -> None:
+def print_plan(plan: Plan, *, settings: RunSettings, resumes: str | None, command: str = "run") -> None:
     """The plan as tables and lines. ``resumes``: id of the run that ``probe COMMAND`` would take up again."""
     from probe.report.clean import safe_text
 
@@ -88,7 +87,10 @@ def print_plan(plan: Plan, *, limit: Budget, resumes: str | None, command: str =
         click.echo(f"{safe_text(endpoint.endpoint)}: {' · '.join(parts)}")
     if resumes is not None:
         click.echo(f"`probe {command}` takes up run {resumes} where it stopped")
-    if limit.requests is not None or limit.micro is not None:
+    limit = settings.budget
+    if limit.is_limit:
         allowed = [f"{limit.requests} requests"] if limit.requests is not None else []
         allowed += [money(limit.micro)] if limit.micro is not None else []
         click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")
+    if settings.max_time is not None:
+        click.echo(f"time: at most {settings.max_time.total_seconds():g} s; then the run can be taken up again")

@@ -33,6 +33,7 @@ def command(
     storage: str | None,
     only: tuple[str, ...],
     budget: str | None,
+    max_time: str | None,
     rate: str | None,
     seed: int | None,
     as_json: bool,
@@ -46,7 +47,7 @@ def command(
     goes on where it stopped.
     """
     if plan:
-        return _plan(config_path, storage, only, budget, rate, seed, as_json=as_json)
+        return _plan(config_path, storage, only, budget, max_time, rate, seed, as_json=as_json)
     if report is not None:
         check_writable(report)  # before anything is paid for
 
@@ -60,6 +61,7 @@ def command(
                 config_path,
                 only=only,
                 budget=budget,
+                max_time=max_time,
                 rate=rate,
                 seed=seed,
                 storage=storage,
@@ -77,6 +79,7 @@ def _plan(
     storage: str | None,
     only: tuple[str, ...],
     budget: str | None,
+    max_time: str | None,
     rate: str | None,
     seed: int | None,
     *,
@@ -89,7 +92,7 @@ def _plan(
     from probe.survey_setup import project_surveys
 
     tasks = project_surveys(loaded, only=only, seed=seed)
-    settings = loaded.settings(budget=budget, seed=seed)
+    settings = loaded.settings(budget=budget, max_time=max_time, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
     with open_store(url) as store:
         earlier = store.resumable_run(survey_digest(tasks), settings.seed)
@@ -99,5 +102,5 @@ def _plan(
         click.echo(json.dumps(asdict(planned), indent=2))
     else:
         resumes = earlier.id if earlier is not None else None
-        print_plan(planned, limit=settings.budget, resumes=resumes, command="survey")
+        print_plan(planned, settings=settings, resumes=resumes, command="survey")
     return 0

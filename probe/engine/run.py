@@ -149,7 +149,7 @@ class Runner:
             self._announce(run, round_, resumed=earlier is not None)
             if self._settings.max_time is not None:
                 seconds = self._settings.max_time.total_seconds()
-                stack.callback(asyncio.get_running_loop().call_later(seconds, self._time_is_up, seconds).cancel)
+                stack.callback(asyncio.get_running_loop().call_later(seconds, self.time_is_up, seconds).cancel)
             beat = asyncio.create_task(self._beat())
             stack.callback(beat.cancel)
             await self._rounds(round_)
@@ -253,7 +253,8 @@ class Runner:
         missing = sum(map(len, round_.needs.values())) - known
         self._emit(RunStarted(run.id, run.seed, resumed, len(self._tasks), missing, known, self._unsure))
 
-    def _time_is_up(self, seconds: float) -> None:
+    def time_is_up(self, seconds: float) -> None:
+        """Send nothing more: the ``seconds`` that the run may take are over."""
         for dispatcher in self._dispatchers.values():
             dispatcher.stop("time", f"the {seconds:g} s that it may take are over; run the same command to go on")
 

@@ -130,6 +130,9 @@ class SurveyRunner:
             if self._interrupted:
                 self.interrupt()
             self._announce(needs, resumed=earlier is not None)
+            if self._settings.max_time is not None:
+                seconds = self._settings.max_time.total_seconds()
+                stack.callback(asyncio.get_running_loop().call_later(seconds, self._time_is_up, seconds).cancel)
             await self._stage(needs, of_set=True)
             for state in self._states:
                 state.settle()
@@ -137,6 +140,12 @@ class SurveyRunner:
             for state in self._states:
                 await self._save(state, await self._reading(state))
         return await self._finish()
+
+    def _time_is_up(self, seconds: float) -> None:
+        for dispatcher in self._dispatchers.values():
+            dispatcher.stop("time", f"the {seconds:g} s that it may take are over; run the same command to go on")
+        if self._inner is not None:
+            self._inner.time_is_up(seconds)
 
     # -- setting out ----------------------------------------------------------------------------------------------------
 
@@ -255,7 +264,9 @@ class SurveyRunner:
     async def _explained(self, tasks: Sequence[ProbeTask]) -> RunResult:
         """The explanations of single inputs, as a run of their own under the same budget and limits."""
         name = f"{self._settings.name} (single inputs)"
-        settings = replace(self._settings, name=name, throttlers=self._throttlers, budget=self._budget)
+        settings = replace(
+            self._settings, name=name, throttlers=self._throttlers, budget=self._budget, max_time=None
+        )  # whose time is ours
         self._inner = Runner(
             tasks,
             self._store,

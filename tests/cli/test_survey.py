@@ -155,6 +155,18 @@ def test_a_budget_stops_it_and_the_same_command_goes_on(server: RunningServer, t
     assert {each["status"] for each in finished.json["probes"]} == {"finished"}
 
 
+def test_time_stops_it_and_the_same_command_goes_on(server: RunningServer, tmp_path: Path) -> None:
+    write(tmp_path, survey_config(server.url, tmp_path))
+    server.set_strict({"latency": {"mean": 0.5}})
+    stopped = here("survey", "--only", "table", "--max-time", "2s", "--json", cwd=tmp_path)
+    assert stopped.code == 3
+    assert stopped.json["status"] == "partial"
+    server.set_strict({})
+    finished = here("survey", "--only", "table", "--json", cwd=tmp_path)
+    assert finished.code == 0, finished.err
+    assert finished.json["id"] == stopped.json["id"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
