@@ -202,7 +202,9 @@ def _lines(kind: str, storage: str, server: RunningServer, *, quick: bool) -> It
         seen = run()
         good = seen.refused == 0 and seen.share >= GOAL
         value = f"{seen.requests} requests, {seen.refused} × 429, {seen.missed} slots missed"
-        yield Line(f"{kind}: {what}", value, f"{seen.share:.3f}", f"0 × 429, ≥ {GOAL}", good)
+        judged = what != "8 processes"  # of which two cores are enough for four
+        goal = f"0 × 429, ≥ {GOAL}" if judged else ""
+        yield Line(f"{kind}: {what}", value, f"{seen.share:.3f}", goal, good if judged else None)
     seconds = latencies(storage, 100 if quick else 500)
     p50, p99 = statistics.median(seconds), seconds[int(len(seconds) * 0.99)]
     yield Line(f"{kind}: one lease", f"p50 {p50 * 1e3:.1f} ms, p99 {p99 * 1e3:.1f} ms", "", "p50 ≤ 5 ms", p50 <= 0.005)
