@@ -131,7 +131,7 @@ class Network:
             elif node.op_type == "Gemm":
                 flow = functional.linear(*inputs)
             else:
-                raise NotImplementedError(f"the network has the operator {node.op_type}; say here what it does")
+                raise ValueError(f"the network has the operator {node.op_type}; say here what it does")
             flows[node.output[0]] = flow
         return flows[wanted]
 
