@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -29,6 +29,13 @@ def drained(items: list[T]) -> Iterator[T]:
 async def off_loop(function: Callable[..., T], *args: Any, size: int) -> T:
     """``function(*args)``; in a worker thread if the answer it is about has many bytes, so that pacing goes on meanwhile."""
     return await asyncio.to_thread(function, *args) if size > _LARGE else function(*args)
+
+
+async def all_of(work: Iterable[Coroutine[None, None, None]]) -> None:
+    """Run everything to its end, then raise the first error."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 class Flag:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Literal, Protocol
 
@@ -68,6 +68,12 @@ class Stats:
     throttled: int = 0
     maybe_billed: int = 0  #: requests whose answer was lost or useless although the provider may have counted them
     cost_micro: int = 0
+
+
+def summed(stats: Iterable[Stats]) -> dict[str, int]:
+    """The counts of several dispatchers, by name."""
+    all_ = list(stats)
+    return {field.name: sum(getattr(each, field.name) for each in all_) for field in fields(Stats)}
 
 
 class Dispatcher:

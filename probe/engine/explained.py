@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from probe.engine.answers import Answers, Unexplained
+from probe.engine.events import ProbeFinished
 from probe.engine.known import write_table
 from probe.engine.tasks import ProbeTask
 from probe.methods.base import Explanation
@@ -81,6 +82,23 @@ def probe_record(
             ),
         ),
         segments,
+    )
+
+
+def finished_event(probe: records.Probe, *, instance: str, endpoint: str) -> ProbeFinished:
+    """What is told of a probe that is stored: its strongest three features among the rest."""
+    known = (share for share in probe.attributions if math.isfinite(share.value))
+    top = sorted(known, key=lambda share: -abs(share.value))[:3]
+    return ProbeFinished(
+        probe.id,
+        probe.name,
+        instance,
+        endpoint,
+        probe.method,
+        probe.status,
+        probe.target,
+        tuple((share.feature, share.value, share.std_error) for share in top),
+        probe.error,
     )
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,10 +23,10 @@ from probe.clock import Clock
 from probe.engine.answers import Answers, Unexplained
 from probe.engine.bills import bills
 from probe.engine.budget import Budget
-from probe.engine.concurrency import batches, drained
-from probe.engine.dispatch import Dispatcher
-from probe.engine.events import EvaluationDone, Listener, ProbeFinished, RunFinished, RunStarted, silent
-from probe.engine.explained import probe_record
+from probe.engine.concurrency import all_of, batches, drained
+from probe.engine.dispatch import Dispatcher, summed
+from probe.engine.events import EvaluationDone, Listener, RunFinished, RunStarted, silent
+from probe.engine.explained import finished_event, probe_record
 from probe.engine.journal import AsyncJournal
 from probe.engine.known import Earlier
 from probe.engine.outcome import Stop
@@ -295,7 +294,7 @@ class Runner:
 
             await dispatcher.run((needs.need(key).job() for key in drained(wanted)), on_answer)
 
-        await _all(one(endpoint_id) for endpoint_id in round_.needs)
+        await all_of(one(endpoint_id) for endpoint_id in round_.needs)
 
     async def _use_known(self, needs: Sequence[Need]) -> None:
         pairs = [(need, need.entry) for need in needs if need.entry is not None]
@@ -343,22 +342,7 @@ class Runner:
         if segments is not None:
             await asyncio.to_thread(self._store.put_body, segments)
         await asyncio.to_thread(self._store.save_probe, probe)
-        top = sorted(
-            (share for share in probe.attributions if math.isfinite(share.value)), key=lambda share: -abs(share.value)
-        )[:3]
-        self._emit(
-            ProbeFinished(
-                probe.id,
-                probe.name,
-                task.item.name,
-                task.remote.adapter.name,
-                probe.method,
-                probe.status,
-                probe.target,
-                tuple((share.feature, share.value, share.std_error) for share in top),
-                probe.error,
-            )
-        )
+        self._emit(finished_event(probe, instance=task.item.name, endpoint=task.remote.adapter.name))
         return probe
 
     def _probe_id(self, task: ProbeTask, state: Answers) -> str:
@@ -392,26 +376,14 @@ class Runner:
         return RunResult(ended, probes, stops, usage_errors)
 
     def _totals(self) -> dict[str, int]:
-        stats = [dispatcher.stats for dispatcher in self._dispatchers.values()]
         return {
             "evaluations": sum(state.answered for state in self._states),
             "from_ledger": sum(state.from_ledger for state in self._states),
-            "sent": sum(each.sent for each in stats),
-            "retried": sum(each.retried for each in stats),
-            "throttled": sum(each.throttled for each in stats),
-            "maybe_billed": sum(each.maybe_billed for each in stats),
             "unsure": self._unsure,
-            "cost_micro": sum(each.cost_micro for each in stats),
+            **summed(dispatcher.stats for dispatcher in self._dispatchers.values()),
         }
 
 
 def _wanted(need: Need) -> bool:
     """A probe whose target turned out not to exist, or whose unaltered instance has no answer, needs no more of them."""
     return any(place.state.target is not None for place in need.places)
-
-
-async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run everything to its end, then raise the first error."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome

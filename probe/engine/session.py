@@ -26,7 +26,7 @@ from probe.clock import Clock
 from probe.engine.arrays import as_instances
 from probe.engine.budget import Budget
 from probe.engine.concurrency import batches
-from probe.engine.dispatch import Dispatcher
+from probe.engine.dispatch import Dispatcher, summed
 from probe.engine.events import Listener, silent
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
@@ -211,9 +211,7 @@ class _Session:
     def _totals(self) -> dict[str, int]:
         totals = {"from_ledger": self.from_ledger}
         if self._dispatcher is not None:
-            stats = self._dispatcher.stats
-            totals |= {"sent": stats.sent, "retried": stats.retried, "throttled": stats.throttled}
-            totals |= {"maybe_billed": stats.maybe_billed, "cost_micro": stats.cost_micro}
+            totals |= summed([self._dispatcher.stats])
         return totals
 
     def _start_run(self, code_version: str) -> records.Run:

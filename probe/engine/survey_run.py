@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import math
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
@@ -19,9 +18,10 @@ from asyncio_throttle.throttler import Throttler
 
 from adapters import Adapter
 from probe.clock import Clock
-from probe.engine.concurrency import batches
-from probe.engine.dispatch import Dispatcher
+from probe.engine.concurrency import all_of, batches
+from probe.engine.dispatch import Dispatcher, summed
 from probe.engine.events import EvaluationDone, Event, Listener, ProbeFinished, RunFinished, RunStarted, silent
+from probe.engine.explained import finished_event
 from probe.engine.journal import AsyncJournal
 from probe.engine.outcome import Stop
 from probe.engine.purse import shared_budget
@@ -201,7 +201,7 @@ class SurveyRunner:
     # -- asking ---------------------------------------------------------------------------------------------------------
 
     async def _stage(self, rounds: Mapping[str, Mapping[bytes, Need]], *, of_set: bool) -> None:
-        await _all(self._ask(endpoint_id, needs, of_set=of_set) for endpoint_id, needs in rounds.items())
+        await all_of(self._ask(endpoint_id, needs, of_set=of_set) for endpoint_id, needs in rounds.items())
 
     async def _ask(self, endpoint_id: str, needs: Mapping[bytes, Need], *, of_set: bool) -> None:
         states = [state for state in self._states if state.task.remote.record.id == endpoint_id]
@@ -292,22 +292,7 @@ class SurveyRunner:
         probe = survey_record(state, reading, id_=id_, run=self._run, started=self._started, finished=self._clock.now())
         await asyncio.to_thread(self._store.save_probe, probe)
         self._probes.append(probe)
-        ranked = sorted(
-            (each for each in probe.attributions if math.isfinite(each.value)), key=lambda each: -abs(each.value)
-        )
-        self._emit(
-            ProbeFinished(
-                probe.id,
-                probe.name,
-                task.inputs.name,
-                task.remote.adapter.name,
-                probe.method,
-                probe.status,
-                probe.target,
-                tuple((each.feature, each.value, each.std_error) for each in ranked[:3]),
-                probe.error,
-            )
-        )
+        self._emit(finished_event(probe, instance=task.inputs.name, endpoint=task.remote.adapter.name))
 
     async def _finish(self) -> RunResult:
         stops: dict[str, Stop] = {}
@@ -326,22 +311,10 @@ class SurveyRunner:
 
     def _totals(self) -> dict[str, int]:
         """Those of the explanations of single inputs included."""
-        stats = [dispatcher.stats for dispatcher in self._dispatchers.values()]
         own = {
             "evaluations": len({(s.task.remote.record.id, key) for s in self._states for key in s.answers}),
             "from_ledger": sum(state.from_ledger for state in self._states),
-            "sent": sum(each.sent for each in stats),
-            "retried": sum(each.retried for each in stats),
-            "throttled": sum(each.throttled for each in stats),
-            "maybe_billed": sum(each.maybe_billed for each in stats),
             "unsure": self._unsure,
-            "cost_micro": sum(each.cost_micro for each in stats),
+            **summed(dispatcher.stats for dispatcher in self._dispatchers.values()),
         }
         return {name: own[name] + sum(result.run.totals.get(name, 0) for result in self._locals) for name in own}
-
-
-async def _all(work: Iterable[Coroutine[None, None, None]]) -> None:
-    """Run everything to its end, then raise the first error."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome

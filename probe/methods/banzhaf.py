@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import gammaln
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
-from probe.methods.design import enumerate_all, paired_design, singles_first_design, without_known
+from probe.methods.design import coin_masses, enumerate_all, paired_design, singles_first_design, without_known
 from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, undetermined, unstable
@@ -51,7 +50,7 @@ class Banzhaf:
         if budget >= 2**n:
             return without_known(enumerate_all(n), table.coalitions)
         design = paired_design if budget >= _PAIRS_FROM * n + 2 else singles_first_design
-        return design(n, budget, rng, masses=_masses(n), known=table.coalitions)
+        return design(n, budget, rng, masses=coin_masses(n), known=table.coalitions)
 
     def explain(self, features: tuple[Feature, ...], table: CoalitionTable) -> Explanation:
         """``trust`` as for ``lime``: the linear model here is the best one under the uniform law."""
@@ -59,7 +58,7 @@ class Banzhaf:
         full, _ = full_value(self.name, table)
         if table.m < 2:
             raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
-        found = linear_limit(table, _masses(n))
+        found = linear_limit(table, coin_masses(n))
         exact = is_complete(table)
         values, errors = exact_banzhaf(table) if exact else (found.coefficients[1:], found.std_errors[1:])
         return Explanation(
@@ -94,10 +93,3 @@ def exact_banzhaf(table: CoalitionTable) -> tuple[Floats, Floats]:
     share = 2.0 ** (1 - table.n)
     values = np.array([math.fsum(column) * share for column in (signs * table.values[:, None]).T])
     return values, np.full(table.n, share * math.sqrt(float(table.noise.sum())))
-
-
-def _masses(n: int) -> Floats:
-    """The part of all coalitions that has each size 0 … n; (n + 1,)."""
-    sizes = np.arange(n + 1)
-    masses: Floats = np.exp(gammaln(n + 1) - gammaln(sizes + 1) - gammaln(n - sizes + 1) - n * math.log(2))
-    return masses

@@ -14,6 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from probe.methods.base import Bools, Floats
 
@@ -93,6 +94,13 @@ def leverage_masses(n: int) -> Floats:
     """
     masses = np.ones(n + 1)
     masses[[0, -1]] = 0.0
+    return masses
+
+
+def coin_masses(n: int) -> Floats:
+    """Probability of each size 0 … n when every feature is kept with probability ½; (n + 1,)."""
+    sizes = np.arange(n + 1)
+    masses: Floats = np.exp(gammaln(n + 1) - gammaln(sizes + 1) - gammaln(n - sizes + 1) - n * math.log(2))
     return masses
 
 

@@ -8,11 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.special import gammaln
 
 from probe.maskers.base import Feature, Kind
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
-from probe.methods.design import Ints, enumerate_all, paired_design, singles_first_design, without_known
+from probe.methods.design import coin_masses, enumerate_all, paired_design, singles_first_design, without_known
 from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.findings import constant, figures, noise_share, noisy, poor_fit, small_budget, undetermined, unstable
 from probe.methods.limit import linear_limit
@@ -127,7 +126,7 @@ class Lime:
         """Probability of each size 0 … n under lime's law; (n + 1,)."""
         n, law = len(features), self._law(features)
         sizes = np.arange(n + 1)
-        drawn = np.where(sizes < n, 1 / n, 0.0) if law == "uniform" else _fair_coins(sizes, n)
+        drawn = np.where(sizes < n, 1 / n, 0.0) if law == "uniform" else coin_masses(n)
         probability: Floats = drawn * (1 - 1 / _DRAWS[law]) + np.where(sizes == n, 1 / _DRAWS[law], 0.0)
         return probability
 
@@ -176,10 +175,3 @@ def _lasso_path(covariance: Floats, with_score: Floats, k: int) -> list[int]:
     _, _, path = lars_path_gram(with_score, covariance, n_samples=1, method="lasso", max_iter=4 * n)
     active = (path != 0).sum(axis=0)
     return [int(i) for i in np.flatnonzero(path[:, int(np.flatnonzero(active <= k)[-1])])]
-
-
-def _fair_coins(heads: Ints, n: int) -> Floats:
-    """Probability of so many heads in ``n`` tosses."""
-    chosen = gammaln(n + 1) - gammaln(heads + 1) - gammaln(n - heads + 1)
-    probability: Floats = np.exp(chosen - n * math.log(2))
-    return probability

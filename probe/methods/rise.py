@@ -8,13 +8,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
-from scipy.special import gammaln
 
 from probe.maskers.base import Feature, Kind
 from probe.maskers.cells import shift
 from probe.methods.banzhaf import Banzhaf
 from probe.methods.base import Bools, BudgetTooSmall, CoalitionTable, Explanation, Floats, View
-from probe.methods.design import ends, enumerate_all, find_rows, without_known
+from probe.methods.design import coin_masses, ends, enumerate_all, find_rows, without_known
 from probe.methods.effects import base_value, check_features, full_value
 from probe.methods.exact import is_complete
 from probe.methods.findings import constant, figures, noise_share, noisy, small_budget, unstable
@@ -73,6 +72,10 @@ class Rise:
 
         Raises :class:`ValueError`.
         """
+        n = check_features(self.name, features, table)
+        full, _ = full_value(self.name, table)
+        if table.m < 2:
+            raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
         if self.masks == "superpixels":
             found = Banzhaf().explain(features, table)
             return replace(
@@ -82,13 +85,9 @@ class Rise:
                 std_errors=found.std_errors / 2,
                 details={**found.details, "mean_score": _mean(table)},
             )
-        n = check_features(self.name, features, table)
-        full, _ = full_value(self.name, table)
-        if table.m < 2:
-            raise ValueError(f"{self.name}: only the unchanged input is there; raise the budget")
         kept = _kept(features, table.coalitions)
         partners = pair_partners(table.coalitions)
-        weights = row_weights(table.coalitions.sum(axis=1), _coins(n))
+        weights = row_weights(table.coalitions.sum(axis=1), coin_masses(n))
         values, influence = _contrast(kept, table.values, weights)
         exact = is_complete(table)
         measured = (_derivatives(kept, weights) ** 2).T @ table.noise
@@ -132,17 +131,9 @@ def _coin_pairs(n: int, count: int, rng: np.random.Generator, known: Bools) -> B
     return np.stack([chosen, ~chosen], axis=1).reshape(-1, n)
 
 
-def _coins(n: int) -> Floats:
-    """Probability of each size 0 … n when every feature is kept with probability ½; (n + 1,)."""
-    sizes = np.arange(n + 1)
-    log = gammaln(n + 1) - gammaln(sizes + 1) - gammaln(n - sizes + 1) - n * math.log(2)
-    probability: Floats = np.exp(log)
-    return probability
-
-
 def _mean(table: CoalitionTable) -> float:
     """E[v(z)], the rows of each size standing for all of it."""
-    weights = row_weights(table.coalitions.sum(axis=1), _coins(table.n))
+    weights = row_weights(table.coalitions.sum(axis=1), coin_masses(table.n))
     return float(weights @ table.values / weights.sum())
 
 
@@ -182,7 +173,7 @@ def _half_split(kept: Floats, table: CoalitionTable, values: Floats) -> float:
     """How far the values from two halves of the pairs are apart, as a share of their size."""
     estimates = []
     for rows in halves(table.coalitions, pair_partners(table.coalitions)):
-        weights = row_weights(table.coalitions[rows].sum(axis=1), _coins(table.n))
+        weights = row_weights(table.coalitions[rows].sum(axis=1), coin_masses(table.n))
         estimates.append(_contrast(kept[rows], table.values[rows], weights)[0])
     if any(np.isnan(estimate).any() for estimate in estimates):
         return math.nan
