@@ -25,14 +25,16 @@ class Share:
 
 
 def shares(probe: Probe) -> list[Share]:
-    """The attributions of ``probe`` in feature order.
-
-    Half-widths are standard errors times the normal quantile, or Student's t where the method reports its degrees of
-    freedom (``trust["dof"]``).
-    """
-    freedom = finite(probe.trust.get("dof"))
-    factor = quantile(freedom if freedom is not None and freedom > 0 else None)
+    """The attributions of ``probe`` in feature order; half-widths are standard errors times :func:`interval_factor`."""
+    factor = interval_factor(probe)
     return [Share(a.feature, finite(a.value), _half(finite(a.std_error), factor)) for a in probe.attributions]
+
+
+def interval_factor(probe: Probe) -> float:
+    """Half-width of a 95 % interval in standard errors: the normal quantile, or Student's t where the method reports its
+    degrees of freedom (``trust["dof"]``)."""
+    freedom = finite(probe.trust.get("dof"))
+    return quantile(freedom if freedom is not None and freedom > 0 else None)
 
 
 def _half(error: float | None, factor: float) -> float | None:

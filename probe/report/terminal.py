@@ -14,11 +14,12 @@ from rich.text import Text
 from probe.report.clean import safe_text
 from probe.report.figures import Decimals, figure, plural
 from probe.report.model import Shown, Unexplained
+from probe.report.pairs import pair_shares
 from probe.report.shares import Share, largest, ranked
 from probe.report.totals import run_totals
 from probe.report.trust import TrustCard
 from probe.report.view import headline
-from storage.records import Run
+from storage.records import Probe, Run
 
 _POSITIVE, _NEGATIVE = "#e08214", "#4393c3"
 _VERDICTS = {"poor": "red", "fair": "yellow"}
@@ -101,6 +102,8 @@ def _explanation(console: Console, shown: Shown, top: int, *, roomy: bool) -> No
         _bars(console, found, strongest)
     else:
         _one_line(console, found, strongest)
+    if said := _strongest_pair(probe):
+        _indented(console, said)
     card = TrustCard.of(probe)
     if roomy or card.verdict == "poor":
         _indented(console, Text(_safe(card.line(), 400), _VERDICTS.get(card.verdict, "dim")))
@@ -136,6 +139,19 @@ def _one_line(console: Console, found: Sequence[Share], strongest: Sequence[Shar
     if said := _others(found, len(strongest)):
         parts.append(Text(said, "dim"))
     _indented(console, Text(" · ").join(parts))
+
+
+def _strongest_pair(probe: Probe) -> Text | None:
+    """The pair with the largest interaction, where the method looks at pairs and finds one."""
+    found = pair_shares(probe)
+    if not found or not largest(found):
+        return None
+    strongest, decimals = found[ranked(found)[0]], Decimals.for_values([largest(found)])
+    value = (decimals.signed(strongest.value), _style(strongest))
+    interval = decimals.interval(strongest.value, strongest.half)
+    return Text.assemble(
+        "strongest pair ", _safe(strongest.name, 70), " ", value, (f" {interval}" if interval else "", "dim")
+    )
 
 
 def _style(share: Share) -> str:

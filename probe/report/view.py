@@ -14,6 +14,7 @@ from probe.report.clean import safe_text
 from probe.report.curves import Curve, curves
 from probe.report.figures import MINUS, Decimals, figure, finite
 from probe.report.model import Shown
+from probe.report.pairs import Listing, pair_listing
 from probe.report.palette import shade_name
 from probe.report.pictures import Heat, Picture, heat_map
 from probe.report.shares import Share, as_changes, largest, ranked, shares
@@ -55,6 +56,7 @@ class View:
     pieces: tuple[Piece, ...] = ()
     waterfall: Waterfall | None = None
     tests: tuple[Group, ...] = ()
+    pairs: Listing | None = None  #: what pairs of features do together
     curves: tuple[Curve, ...] = ()
     curves_left_out: int = 0
     survey: SurveyParts | None = None  #: what there is to draw of a set of inputs
@@ -73,6 +75,7 @@ def view(shown: Shown, *, anchor: str, picture: Picture | None, picture_name: st
         settings=tuple(_flat(probe.params)),
         picture=picture,
         picture_name=picture_name,
+        pairs=pair_listing(probe),
     )
     if is_survey(probe):
         return _survey(plain, found, currency)

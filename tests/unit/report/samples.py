@@ -262,6 +262,12 @@ def alteration(**changes: Any) -> Shown:
     return make_shown(instance, features, values, **changes)
 
 
+def interactions(**changes: Any) -> Shown:
+    """``text`` by the method that looks at pairs: words 2 and 3 (“charged”, “twice”) need each other."""
+    pairs = [[2, 3, 0.24, 0.01], [3, 9, -0.06, 0.02], [0, 1, 0.001, 0.02]]
+    return text(method="interactions", **{"details": {"pairs": pairs}, **changes})
+
+
 SAMPLES: dict[str, Make] = {
     "photo": photo,
     "windows": windows,
@@ -270,4 +276,5 @@ SAMPLES: dict[str, Make] = {
     "substitution": substitution,
     "table": table,
     "alteration": alteration,
+    "interactions": interactions,
 }

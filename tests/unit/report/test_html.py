@@ -230,6 +230,20 @@ def test_substitutions_are_grouped_by_what_they_test() -> None:
     assert "refund → (nothing) −0.410" in rows
 
 
+def test_pairs_are_listed_strongest_first_with_their_intervals() -> None:
+    page = Page(explanation_fragment(samples.interactions(trust={})))
+    rows = re.sub(r"\s+", " ", page.text)
+    assert "What pairs add beyond their parts" in rows
+    assert rows.index("charged × twice +0.240 [0.220, 0.260]") < rows.index("twice × me −0.060 [−0.099, −0.021]")
+
+
+@pytest.mark.parametrize("pairs", ["2", 7, [[2, 3]], [[0, 99, 1.0, 0.1]], [["a", "b", 1.0, 0.1]], [None]])
+def test_stored_pairs_that_make_no_sense_are_left_out(pairs: object) -> None:
+    page = Page(explanation_fragment(samples.interactions(details={"pairs": pairs})))
+    check(page)
+    assert "What pairs add" not in page.text
+
+
 def test_bars_stand_at_their_values() -> None:
     page = Page(explanation_fragment(samples.table(errors=[0.02] * 14)))
     rects = [a for a in page.named("rect") if a.get("class") in ("pos", "neg")]

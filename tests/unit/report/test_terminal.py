@@ -22,6 +22,12 @@ def test_the_summary_says_what_was_found_and_what_it_cost() -> None:
     )
 
 
+def test_the_strongest_pair_is_named() -> None:
+    said = terminal_summary(samples.make_run(), [samples.interactions(trust={})], width=100, color=False)
+    assert "  strongest pair charged × twice +0.240 [0.220, 0.260]\n" in said
+    assert "strongest pair" not in terminal_summary(samples.make_run(), [samples.text()], width=100, color=False)
+
+
 def test_many_explanations_get_a_line_each() -> None:
     found = terminal_summary(samples.make_run(), [samples.text()] * 9, width=120, color=False)
     assert "█" not in found
