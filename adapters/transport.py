@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -83,6 +84,14 @@ class HttpTransport:
             raise self._failed(trip, request, seen) from None
         except (httpx.TransportError, httpx.InvalidURL, TooLarge, Undecodable, OSError, UnicodeError) as error:
             raise self._failed(trip, request, self._words(error, trip)) from None
+
+    def as_sent(self, request: HttpRequest) -> HttpRequest:
+        """``request`` with the URL and all the headers that go out, every secret redacted: to be shown to its user."""
+        url, headers = self._credentials.apply(request)
+        outgoing = self._outgoing(request, url, headers, _Trip())
+        redact = self._credentials.secrets.redact
+        shown = tuple((name.decode("latin-1").lower(), redact(_text(value))) for name, value in outgoing.headers.raw)
+        return replace(request, url=redact(url), headers=shown)
 
     async def warm(self, request: Request, count: int) -> int:
         """Open ``count`` connections to where ``request`` would go, so that later sends leave on time; nothing is sent and

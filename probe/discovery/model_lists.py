@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from probe.discovery.base import (
@@ -29,13 +29,16 @@ def model_lists(base: str, model: str | None) -> Reading:
     listed = (yield _LIST).mapping
     models, data = listed.get("models"), listed.get("data")
     if isinstance(data, list):
-        names = [row.get("id") for row in data if isinstance(row, Mapping)]
-        names = [name for name in names if is_name(name) and model in {None, name}]
+        names = _names((row.get("id") for row in data if isinstance(row, Mapping)), model)
         return Found((_chat(base, names),)) if names else Found(remarks=("the list of models is empty",))
     if isinstance(models, list):
-        names = [name for name in models if is_name(name) and model in {None, name}]
+        names = _names(models, model)
         return Found(tuple(_rows(base, name) for name in names[:MOST_DRAFTS]))
     return Found()
+
+
+def _names(listed: Iterable[Any], model: str | None) -> list[str]:
+    return [name for name in listed if is_name(name) and model in {None, name}]
 
 
 def _rows(base: str, name: str) -> Draft:
