@@ -89,7 +89,7 @@ class HttpTransport:
         """``request`` with the URL and all the headers that go out, every secret redacted: to be shown to its user."""
         url, headers = self._credentials.apply(request)
         outgoing = self._outgoing(request, url, headers, _Trip())
-        redact = self._credentials.secrets.redact
+        redact = self.secrets.redact
         shown = tuple((name.decode("latin-1").lower(), redact(_text(value))) for name, value in outgoing.headers.raw)
         return replace(request, url=redact(url), headers=shown)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from probe.discovery.findings import FINDINGS as ENDPOINT_FINDINGS
 from probe.methods.findings import FINDINGS as METHOD_FINDINGS
 from probe.methods.findings import FindingText
 from probe.surveys.findings import FINDINGS as SURVEY_FINDINGS
 
 #: P1xx: how the answers came about. P2xx (``methods/findings.py``): how far an explanation can be trusted.
-#: P3xx (``surveys/findings.py``): how far a survey can.
+#: P3xx (``surveys/findings.py``): how far a survey can. P4xx (``discovery/findings.py``): what an endpoint
+#: answers with, and how.
 FINDINGS: Mapping[str, FindingText] = MappingProxyType(
     {
         "P101": FindingText(
@@ -32,5 +34,6 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
         ),
         **METHOD_FINDINGS,
         **SURVEY_FINDINGS,
+        **ENDPOINT_FINDINGS,
     }
 )

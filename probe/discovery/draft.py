@@ -102,12 +102,20 @@ def _probe(draft: Draft) -> Iterator[str]:
         notes["inputs"] = "TODO inputs: one or more pictures"
     wanted |= {"endpoints": [draft.name], "methods": ["occlusion"], "budget": 100}
     if isinstance(draft.example, Mapping):
-        wanted["masker"] = {"background": [dict(draft.example)]}
+        background = {name: _other(value) for name, value in draft.example.items()}
+        wanted["masker"] = {"background": [background]}
         notes["masker"] = "TODO background: a row, or several, whose values stand in for those of the inputs"
     for key, value in wanted.items():
         if key in notes:
             yield f"  # {notes[key]}"
         yield from _indented(_pair(key, value), 2)
+
+
+def _other(value: Any) -> Any:
+    """Something else in place of ``value``, of its type, so that there is something to see."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return value
+    return type(value)(0 if value else 1)
 
 
 def _pair(key: str, value: Any) -> list[str]:

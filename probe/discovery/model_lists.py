@@ -57,7 +57,7 @@ def _rows(base: str, name: str) -> Draft:
         "scores": ('a list of scores for each row; if it is one number, write {value: "@"}',),
         "labels": ("TODO labels: [first, second, …]; without, they are 0, 1, …",),
     }
-    return Draft(endpoint_name(name), entry, "tabular", {"x0": 0.0, "x1": 0.0}, notes)
+    return Draft(endpoint_name(name), entry, "tabular", {"x0": 1.0, "x1": 1.0}, notes)
 
 
 def _chat(base: str, names: list[str]) -> Draft:

@@ -31,7 +31,7 @@ def mlflow(base: str, model: str | None) -> Reading:
         "scores": ('a list of scores for each row; a model that predicts one number needs {value: "@"}',),
         "labels": ("TODO labels: [first, second, …]; without, they are 0, 1, …",),
     }
-    example = {"x0": 0.0, "x1": 0.0}
+    example = {"x0": 1.0, "x1": 1.0}
     return Found((Draft(endpoint_name(model or "mlflow"), entry, "tabular", example, notes),))
 
 

@@ -130,7 +130,7 @@ def _inputs(tensors: Sequence[_Tensor]) -> tuple[list[Any], Any, Any]:
         if column is None:
             raise _Unusable(f"the input {told(tensor.name)} has a name that no expression can hold")
         columns.append(_input(tensor, column))
-        example[tensor.name] = "a" if tensor.datatype == "BYTES" else 0
+        example[tensor.name] = "a" if tensor.datatype == "BYTES" else 1
     return columns, "tabular", example
 
 
@@ -147,7 +147,7 @@ def _one_input(tensor: _Tensor) -> tuple[list[Any], Any, Any]:
     if width < 1:
         raise _Unusable(f"its input {list(tensor.shape)} does not say how wide a row is")
     row = "{{ x | list }}"
-    return [_input(tensor, row)], "tabular", {f"x{number}": 0.0 for number in range(min(width, 1000))}
+    return [_input(tensor, row)], "tabular", {f"x{number}": 1.0 for number in range(min(width, 1000))}
 
 
 def _input(tensor: _Tensor, value: str) -> dict[str, Any]:

@@ -195,6 +195,6 @@ def _example(wanted: Wanted) -> tuple[Any, Any]:
         case "record":
             return "tabular", {name: example_of(schema) for name, schema in wanted.columns}
         case "row":
-            return "tabular", {"x0": 0.0, "x1": 0.0}
+            return "tabular", {"x0": 1.0, "x1": 1.0}
         case _:
             return "image", None

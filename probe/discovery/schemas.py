@@ -215,8 +215,8 @@ def example_of(schema: Mapping[str, Any]) -> str | int | float | bool:
     value = filling(schema)
     if isinstance(value, str | int | float):
         return value
-    by_type: dict[str, str | int | float | bool] = {"string": "a", "boolean": False, "integer": 0}
-    return by_type.get(str(schema.get("type")), 0.0)
+    by_type: dict[str, str | int | float | bool] = {"string": "a", "boolean": False, "integer": 1}
+    return by_type.get(str(schema.get("type")), 1.0)
 
 
 def _of_string(schema: Mapping[str, Any], name: str, *, many: bool) -> Wanted | None:

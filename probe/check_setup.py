@@ -1,0 +1,162 @@
+"""What ``probe check-endpoint`` sends, and what it foresees: inputs from the command line or the config. Sends nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters import Instance
+from probe.config import Config, SurveyConfig
+from probe.engine.keys import canonical
+from probe.engine.tasks import ProbeTask, Remote
+from probe.errors import ConfigError
+from probe.inputs import Item, as_item, load_items, read_image, read_rows
+from probe.maskers.base import Masker
+from probe.setup import Project, make_masker, method_choice
+from probe.targets import TargetSpec
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
+_TABLES = {".csv", ".parquet"}
+_METHOD = "shapley"  #: of the probe whose cost is foreseen where the config has none
+_BUDGET = 300  #: the config's default
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What the check asks about. ``other``: a different input, ``None`` if there is none. ``tasks``: the probes whose cost is
+    foreseen: those of the config, else one with defaults (``configured`` says which)."""
+
+    item: Item
+    other: Instance | None
+    tasks: tuple[ProbeTask, ...]
+    configured: bool
+
+
+def subject(project: Project, remote: Remote, given: Sequence[str]) -> Subject:
+    """The inputs in ``given``, else those that the config's probes and surveys have for this endpoint.
+
+    Raises:
+        ConfigError: there is none, or it cannot be read.
+    """
+    name = remote.adapter.name
+    items = [_given(text) for text in given] or _configured(project, name)
+    if not items:
+        raise ConfigError(
+            f"{project.path}: no probe or survey has an input for endpoint {name!r}; give one with --input TEXT, "
+            "JSON or FILE"
+        )
+    item = items[0]
+    tasks = _tasks(project, name)
+    configured = bool(tasks)
+    tasks = tasks or _default_tasks(item, remote)
+    others = [other.instance for other in items[1:] if canonical(other.instance) != canonical(item.instance)]
+    altered = [task.masker for task in tasks if task.item.id == item.id]
+    other = others[0] if others else _altered(item, altered)
+    return Subject(item, other, tuple(tasks), configured)
+
+
+def _given(text: str) -> Item:
+    """An input as it is written on a command line: a file's name, JSON, or a text."""
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # too long, or with a NUL: no file's name
+        is_file = False
+    if is_file:
+        return _from_file(path)
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            value = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"--input begins like JSON and is none: {error}") from error
+        return as_item(value, name="--input")
+    return as_item(text, name="--input")
+
+
+def _from_file(path: Path) -> Item:
+    suffix = path.suffix.lower()
+    if suffix in _PICTURES:
+        return Item(path.name, "image", read_image(path))
+    if suffix in _TABLES:
+        rows = read_rows(path)
+        if not rows:
+            raise ConfigError(f"{path}: no rows")
+        return as_item(rows[0], name=f"{path.name}:0")
+    try:
+        text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}), nor named like a picture") from error
+    if suffix == ".json":
+        try:
+            return as_item(json.loads(text), name=path.name)
+        except ValueError as error:
+            raise ConfigError(f"{path}: not JSON: {error}") from error
+    return as_item(text, name=path.name)
+
+
+def _configured(project: Project, name: str) -> list[Item]:
+    """The inputs that the config has for the endpoint, of one probe or survey."""
+    config: Config = project.config
+    for section, entries in (("probes", config.probes), ("surveys", config.surveys)):
+        for key, entry in entries.items():
+            if name not in entry.endpoints:
+                continue
+            where = f"{project.path}: {section}.{key}.inputs"
+            items = load_items(entry.inputs, kind=entry.kind, base=project.base, where=where)
+            truth = entry.labels if isinstance(entry, SurveyConfig) else None
+            return [_without(item, truth) for item in items[:100]]
+    return []
+
+
+def _without(item: Item, column: str | None) -> Item:
+    """``item`` without the column that holds the truth, which the endpoint does not get."""
+    if column is None or not isinstance(item.instance, dict):
+        return item
+    return Item(item.name, item.kind, {key: value for key, value in item.instance.items() if key != column})
+
+
+def _tasks(project: Project, name: str) -> list[ProbeTask]:
+    only = [key for key, entry in project.config.probes.items() if name in entry.endpoints]
+    if not only:
+        return []
+    return [task for task in project.tasks(only=only) if task.remote.adapter.name == name]
+
+
+def _default_tasks(item: Item, remote: Remote) -> list[ProbeTask]:
+    """One probe with default settings, to say what such a thing costs."""
+    choice = method_choice(_METHOD, kind=item.kind, where="check")
+    settings: dict[str, Any] = {"background": [item.instance]} if item.kind == "tabular" else {}
+    try:
+        masker = make_masker(item, choice.view, settings, seed=1, where="check")
+    except ConfigError:  # nothing to switch in it: a probe of it costs nothing, as there can be none
+        return []
+    return [
+        ProbeTask(
+            probe="a probe",
+            item=item,
+            remote=remote,
+            method=choice.method,
+            masker=masker,
+            target=TargetSpec(),
+            budget=_BUDGET,
+            repeats=1,
+            fresh=timedelta(hours=24),
+            seed=1,
+        )
+    ]
+
+
+def _altered(item: Item, maskers: Sequence[Masker]) -> Instance | None:
+    """``item`` with every second feature switched off, as a probe would alter it; ``None`` if that changes nothing."""
+    for masker in maskers:
+        coalition = np.arange(masker.n) % 2 == 0 if masker.n > 1 else np.zeros(masker.n, dtype=bool)
+        instance = masker.render(coalition)
+        if canonical(instance) != canonical(item.instance) and not (isinstance(instance, str) and not instance.strip()):
+            return instance
+    return None
