@@ -153,10 +153,12 @@ def _default_tasks(item: Item, remote: Remote) -> list[ProbeTask]:
 
 
 def _altered(item: Item, maskers: Sequence[Masker]) -> Instance | None:
-    """``item`` with every second feature switched off, as a probe would alter it; ``None`` if that changes nothing."""
+    """``item`` with all features switched off, or every second one if that leaves nothing of a text, as a probe would alter
+    it; ``None`` if that changes nothing."""
     for masker in maskers:
-        coalition = np.arange(masker.n) % 2 == 0 if masker.n > 1 else np.zeros(masker.n, dtype=bool)
-        instance = masker.render(coalition)
-        if canonical(instance) != canonical(item.instance) and not (isinstance(instance, str) and not instance.strip()):
-            return instance
+        for kept in (np.zeros(masker.n, dtype=bool), np.arange(masker.n) % 2 == 0):
+            instance = masker.render(kept)
+            blank = isinstance(instance, str) and not instance.strip()
+            if not blank and canonical(instance) != canonical(item.instance):
+                return instance
     return None
