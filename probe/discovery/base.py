@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeGuard
 from urllib.parse import quote
 
 from adapters.show import printable
-from probe.maskers.base import Kind
+
+if TYPE_CHECKING:
+    from probe.maskers.base import Kind  # the package takes a second to load, which discovering does not need
 
 MOST_DRAFTS: Final = 10  #: endpoints drafted of one server
 MOST_LABELS: Final = 100  #: placeholders for labels that a document counts and does not name
