@@ -109,4 +109,6 @@ class Renewed(Generic[T]):
 
 def not_installed(endpoint: str, kind: str, extra: str) -> SpecError:
     """For a provider's library that is not there."""
-    return SpecError(f"endpoint {endpoint!r}: auth: {kind} needs more than is installed: install blackbox-probe[{extra}]")
+    return SpecError(
+        f"endpoint {endpoint!r}: auth: {kind} needs more than is installed: install blackbox-probe[{extra}]"
+    )

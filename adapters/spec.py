@@ -149,9 +149,7 @@ class AwsSigV4(Strict):
 class Google(Strict):
     """Access tokens of Google: application default credentials, or a service account's key file."""
 
-    scopes: Annotated[tuple[PlainText, ...], Field(min_length=1)] = (
-        "https://www.googleapis.com/auth/cloud-platform",
-    )
+    scopes: Annotated[tuple[PlainText, ...], Field(min_length=1)] = ("https://www.googleapis.com/auth/cloud-platform",)
     file: SecretText | None = None  #: ${NAME}, where NAME holds the path of the key file
 
 
