@@ -179,20 +179,16 @@ def test_credentials_that_renew_themselves_are_asked_again(account: pytest.Monke
 @pytest.mark.parametrize(
     ("config", "auth", "said"),
     [
-        (
-            "",
-            {},
-            "endpoint 'v': AWS credentials: none found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
-        ),
+        ("", {}, ": none found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or log in with"),
         (
             "",
             {"profile": "lab"},
-            "endpoint 'v': AWS credentials of profile 'lab': The config profile (lab) could not be found: ",
+            " of profile 'lab': The config profile (lab) could not be found: set AWS_ACCESS_KEY_ID",
         ),
         (
             "[profile lab]\ncredential_process = false\n",
             {"profile": "lab"},
-            "endpoint 'v': AWS credentials of profile 'lab': Error ",
+            " of profile 'lab': Error when retrieving credentials from custom-process: : set AWS_ACCESS_KEY_ID",
         ),
     ],
 )
