@@ -14,7 +14,8 @@ from adapters.auth_renewal import Signer
 from adapters.base import HttpRequest, Secrets
 from adapters.checks import REFERENCE
 from adapters.errors import SecretMissing, SpecError
-from adapters.spec import Auth, EndpointSpec
+from adapters.spec import EndpointSpec
+from adapters.spec_auth import Auth
 
 _ENCODED_REFERENCE_SAFE = "${}"
 

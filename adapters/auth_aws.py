@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from adapters.auth_renewal import Clock, Lease, Renewed, not_installed
+from adapters.auth_renewal import Clock, Lease, Renewed, not_installed, told
 from adapters.base import Secrets
 from adapters.errors import NoCredentials, NotSent
-from adapters.show import printable
 
 #: seconds for which credentials that renew themselves are used without asking; botocore renews them 15 minutes before
 #: they end, so that asking in time is enough
@@ -93,4 +92,4 @@ class AwsSigner:
         return f"endpoint {self._endpoint!r}: AWS credentials{whose}:"
 
     def _words(self, error: Exception) -> str:
-        return self._credentials.secrets.redact(printable(error))
+        return self._credentials.secrets.redact(told(error))

@@ -7,10 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from adapters.auth_renewal import Clock, Lease, Renewed, not_installed
+from adapters.auth_renewal import Clock, Lease, Renewed, not_installed, told
 from adapters.base import Secrets
 from adapters.errors import NoCredentials, NotSent
-from adapters.show import printable
 
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
@@ -72,9 +71,9 @@ class AzureSigner:
         try:
             token = self._source.get_token(self._scope)
         except ClientAuthenticationError as error:
-            words = self.secrets.redact(printable(error))
+            words = self.secrets.redact(told(error))
             raise NoCredentials(f"{start} {words}: {_HOW}; nothing was sent") from None
         except AzureError as error:
-            words = self.secrets.redact(printable(error))
+            words = self.secrets.redact(told(error))
             raise NotSent(f"{start} {words}; nothing was sent") from None
         return Lease(token.token, (token.token,), float(token.expires_on))

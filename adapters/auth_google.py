@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC
 from typing import Any, Final
 
-from adapters.auth_renewal import Clock, Lease, Renewed, not_installed
+from adapters.auth_renewal import Clock, Lease, Renewed, not_installed, told
 from adapters.base import Secrets
 from adapters.errors import NoCredentials, NotSent
 from adapters.show import printable
@@ -73,12 +73,12 @@ class GoogleSigner:
             self._source.refresh(Request())
         except exceptions.GoogleAuthError as error:
             passing = isinstance(error, exceptions.TransportError) or error.retryable
-            words = self.secrets.redact(printable(error.args[0] if error.args else error))
+            words = self.secrets.redact(told(error.args[0] if error.args else error))
             if passing:
                 raise NotSent(f"{start} {words}; nothing was sent") from None
             raise NoCredentials(f"{start} {words}: {self._how}; nothing was sent") from None
         except (OSError, ValueError) as error:
-            words = printable(getattr(error, "strerror", None) or error)
+            words = told(getattr(error, "strerror", None) or error)
             raise NoCredentials(f"{start} {words}: {self._how}; nothing was sent") from None
         headers: dict[str, str] = {}
         self._source.apply(headers)

@@ -10,6 +10,7 @@ from typing import Final, Generic, Protocol, TypeAlias, TypeVar
 
 from adapters.base import Secrets
 from adapters.errors import SpecError, TransportError
+from adapters.show import printable
 
 #: seconds before their end at which credentials are renewed, if they live twice as long
 MARGIN: Final = 300.0
@@ -105,6 +106,11 @@ class Renewed(Generic[T]):
             self._recent = (*new, *self._recent)[: _REMEMBERED * len(lease.secrets)]
             self.secrets = Secrets((*self._fixed, *self._recent))
         return None
+
+
+def told(reason: object) -> str:
+    """A library's words as part of our one line."""
+    return printable(reason).rstrip(" .:")
 
 
 def not_installed(endpoint: str, kind: str, extra: str) -> SpecError:

@@ -7,9 +7,9 @@ import re
 from adapters.base import HttpResponse, Verdict
 from adapters.errors import AdapterError, MaybeBilled, NoCredentials, NotJson, NotSent, ResponseError
 from adapters.ratelimit import Now, retry_after
-from adapters.scores import Query, parse_json, truthy
+from adapters.read_json import Query, parse_json, truthy
 from adapters.show import excerpt, shown
-from adapters.spec import RETRY_ON, Retry
+from adapters.spec_limits import RETRY_ON, Retry
 
 #: a longer announced pause is a used-up allowance, not a pause
 LONG_WAIT = 3600.0

@@ -188,7 +188,7 @@ def test_credentials_that_renew_themselves_are_asked_again(account: pytest.Monke
         (
             "[profile lab]\ncredential_process = false\n",
             {"profile": "lab"},
-            " of profile 'lab': Error when retrieving credentials from custom-process: : set AWS_ACCESS_KEY_ID",
+            " of profile 'lab': Error when retrieving credentials from custom-process: set AWS_ACCESS_KEY_ID",
         ),
     ],
 )
