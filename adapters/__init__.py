@@ -22,6 +22,7 @@ from adapters.callable import CallableAdapter
 from adapters.errors import (
     AdapterError,
     MaybeBilled,
+    NoCredentials,
     NotJson,
     NotSent,
     ResponseError,
@@ -53,6 +54,7 @@ __all__ = [
     "Limits",
     "LocalCall",
     "MaybeBilled",
+    "NoCredentials",
     "NotJson",
     "NotSent",
     "Prediction",

@@ -43,10 +43,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request and its answer, as language models count and bill them."""
+    """What one request and its answer come to, as far as it is not the same for all of them: tokens, as language models
+    count and bill them, and units of so many characters, as others bill texts."""
 
     input: int = 0
     output: int = 0
+    units: int = 0
 
     @property
     def total(self) -> int:
@@ -63,23 +65,42 @@ class Price:
     currency: str = "USD"
     million_input_micro: int = 0  #: per 1,000,000 input tokens
     million_output_micro: int = 0
+    unit_micro: int = 0  #: per ``unit_characters`` characters of an input
+    unit_characters: int = 1000
+    least_units: int = 1  #: that an input is counted as
 
     def of(self, items: int, usage: Usage | None = None) -> int:
         """Price of one request with ``items`` inputs that takes ``usage``, in micro-units; parts of one are rounded up."""
         price = self.request_micro + self.item_micro * items
         if usage is not None and self.counts_tokens:
             price -= -(usage.input * self.million_input_micro + usage.output * self.million_output_micro) // 1_000_000
+        if self.unit_micro:
+            price += self.unit_micro * (self.least_units * items if usage is None else usage.units)
         return price
+
+    def units(self, batch: Sequence[Instance]) -> int:
+        """Units of characters that the inputs of ``batch`` are charged as, each rounded up by itself; 0 if none are counted.
+
+        Characters are those of a text, or of the texts in a row; a picture has none and is charged the least.
+        """
+        if not self.unit_micro:
+            return 0
+        return sum(max(self.least_units, -(-_characters(x) // self.unit_characters)) for x in batch)
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether a request's price depends on its length."""
+        """Whether a request's price depends on its tokens."""
         return bool(self.million_input_micro or self.million_output_micro)
+
+    @property
+    def counts_length(self) -> bool:
+        """Whether a request's price depends on how long its inputs are, so that it is known only once it is rendered."""
+        return self.counts_tokens or bool(self.unit_micro)
 
     @property
     def is_free(self) -> bool:
         """Whether nothing is charged."""
-        return not (self.request_micro or self.item_micro or self.counts_tokens)
+        return not (self.request_micro or self.item_micro or self.counts_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +113,8 @@ class HttpRequest:
     body: bytes
     #: header by which the API knows a repeated request, if the endpoint's config names one
     idempotency: str | None = None
+    #: units of characters that its inputs are charged as
+    units: int = 0
 
     def keyed(self, material: str) -> HttpRequest:
         """This request with a key in its idempotency header, the same for the same ``material`` (what makes it one logical
@@ -145,6 +168,8 @@ class Prediction:
     floor: float | None = None
     #: a missing label was cut off by the provider (top-k, threshold): its score is known only to be ≤ ``floor``
     censored: bool = False
+    #: of a language model: probability of all the answers that mean one of the labels, before the scores were scaled to 1
+    mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +218,7 @@ class Adapter(Protocol):
         """What ``outcome`` means."""
 
     def estimate(self, request: Request) -> Usage:
-        """The tokens that ``request`` will probably come to; zero where nothing is counted in tokens."""
+        """What ``request`` will probably come to, in tokens and units; zero where nothing is counted in them."""
 
     def usage(self, response: HttpResponse) -> Usage | None:
         """The tokens that ``response`` reports; ``None`` if it does not."""
@@ -235,6 +260,13 @@ class Secrets:
             if len(form) >= 8 and raw in body:
                 body = body.replace(raw, REDACTED.encode())
         return body
+
+
+def _characters(instance: Instance) -> int:
+    if isinstance(instance, str):
+        return len(instance)
+    cells = instance.values() if isinstance(instance, Mapping) else instance
+    return 0 if isinstance(cells, np.ndarray) else sum(len(cell) for cell in cells if isinstance(cell, str))
 
 
 def _forms_of(value: str) -> set[str]:

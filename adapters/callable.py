@@ -35,7 +35,8 @@ from adapters.base import (
 from adapters.errors import AdapterError, MaybeBilled, NotSent, ResponseError, SpecError
 from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.show import excerpt, printable, shown
-from adapters.spec import CallableSpec, Items, Scores
+from adapters.spec import CallableSpec
+from adapters.spec_scores import Items, Scores
 
 #: (m inputs) → (m,) or (m, k) array, or one {label: score} per input
 Function: TypeAlias = Callable[[Sequence[Any]], Any]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from adapters.base import HttpResponse, Verdict
-from adapters.errors import AdapterError, MaybeBilled, NotJson, NotSent, ResponseError
+from adapters.errors import AdapterError, MaybeBilled, NoCredentials, NotJson, NotSent, ResponseError
 from adapters.ratelimit import Now, retry_after
-from adapters.scores import Query, parse_json, truthy
+from adapters.read_json import Query, parse_json, truthy
 from adapters.show import excerpt, shown
-from adapters.spec import RETRY_ON, Retry
+from adapters.spec_limits import RETRY_ON, Retry
 
 #: a longer announced pause is a used-up allowance, not a pause
 LONG_WAIT = 3600.0
@@ -46,6 +46,8 @@ class Classifier:
         if isinstance(outcome, HttpResponse):
             return self._success(outcome) if 200 <= outcome.status < 300 else self._failure(outcome)
         reason = str(outcome)
+        if isinstance(outcome, NoCredentials):
+            return Verdict("auth", reason)
         if isinstance(outcome, NotSent):
             return Verdict("retry", reason)
         if isinstance(outcome, MaybeBilled):

@@ -7,6 +7,7 @@
     │   └── NotJson          … because its body cannot be read as JSON; ``kind`` says how
     └── TransportError       no usable answer came
         ├── NotSent          not one byte of the request left: free to repeat
+        │   └── NoCredentials    … because there are no credentials, or whoever issues them refuses (exit code 4)
         └── MaybeBilled      it left (in part or whole) and no answer came back: the provider may have counted it
 
 Messages are shown to users as they are: each says what was seen, where, and what to do.
@@ -50,6 +51,10 @@ class TransportError(AdapterError):
 
 class NotSent(TransportError):
     """Nothing of the request left this machine, so it is free to repeat."""
+
+
+class NoCredentials(NotSent):
+    """No credentials were found, or whoever issues them refuses, so nothing can be sent to this endpoint."""
 
 
 class MaybeBilled(TransportError):

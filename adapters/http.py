@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from adapters.auth import full_url, secret_names
@@ -19,6 +19,8 @@ from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.spec import EndpointSpec
 from adapters.template import Binary, Template, as_body, dump_json
 from adapters.usage import TokenCounter
+
+_FIRST_KINDS: Final = ("map", "pairs", "vector", "value")
 
 
 class HttpAdapter:
@@ -35,7 +37,7 @@ class HttpAdapter:
         self.limits = spec.limits.limits()
         self.price = spec.price.price()
         self.max_batch = spec.batch.max_items
-        self.labels = spec.labels
+        self.labels = spec.label_names
         self.url = full_url(spec)
         self.secret_names = secret_names(spec)
         self.identity = _identity(spec)
@@ -46,7 +48,7 @@ class HttpAdapter:
             name,
             scores=spec.scores,
             items=spec.rows,
-            space=LabelSpace(spec.labels, spec.missing, spec.below),
+            space=LabelSpace(spec.labels, spec.missing, spec.below, _renaming(spec)),
         )
         self._tokens = TokenCounter(name, spec.usage, spec.json_body)
         host = urlsplit(spec.url).netloc
@@ -63,7 +65,8 @@ class HttpAdapter:
             headers = (("content-type", body.media_type), *headers)
         if all(name != "accept" for name, _ in headers):
             headers = (*headers, ("accept", "application/json"))
-        return HttpRequest(self.spec.method, self.url, headers, body.content, self.spec.idempotency)
+        units = self.price.units(batch)
+        return HttpRequest(self.spec.method, self.url, headers, body.content, self.spec.idempotency, units)
 
     def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
         return self._reader.read(response.body, n)
@@ -130,10 +133,24 @@ def _identity(spec: EndpointSpec) -> str:
 
 
 def _parser(spec: EndpointSpec) -> str:
-    """SHA-256 of the rules that read an answer."""
-    rules = spec.model_dump(mode="json", include={"scores", "labels", "missing", "below", "error"})
-    rules["items"] = spec.rows.model_dump(mode="json") if spec.rows else None
+    """SHA-256 of the rules that read an answer. Rules that an older release did not have are in it only if they are given,
+    so that its answers need not be read again."""
+    rules = spec.model_dump(mode="json", include={"labels", "missing", "below", "error"})
+    scores = spec.scores.model_dump(mode="json")
+    rules["scores"] = {kind: rule for kind, rule in scores.items() if kind in _FIRST_KINDS or rule is not None}
+    rules["items"] = spec.rows.model_dump(mode="json", exclude={"errors"}) if spec.rows else None
+    if spec.rows:
+        errors = spec.rows.errors
+        rules["items"]["errors"] = (
+            None if errors is None else errors.model_dump(mode="json", exclude={"id"} if errors.id is None else None)
+        )
+    if spec.aliases:
+        rules["aliases"] = {label: list(others) for label, others in spec.aliases.items()}
     return hashlib.sha256(_canonical({"version": VERSION, **rules}).encode()).hexdigest()
+
+
+def _renaming(spec: EndpointSpec) -> dict[str, str]:
+    return {other: label for label, others in spec.aliases.items() for other in others}
 
 
 def _canonical(value: Any) -> str:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from adapters.base import HttpRequest, HttpResponse, Request, Usage
 from adapters.errors import ResponseError
-from adapters.scores import Query, parse_json
-from adapters.spec import UsageSpec
+from adapters.read_json import Query, parse_json
+from adapters.spec_limits import UsageSpec
 
 _BYTES_PER_TOKEN: Final = 4
 #: keys under which request bodies cap the answer's length
@@ -33,8 +33,9 @@ class TokenCounter:
 
     def estimate(self, request: Request) -> Usage:
         """Of ``request`` before it is sent."""
-        size = len(request.body) if isinstance(request, HttpRequest) else 0
-        return Usage(math.ceil(size / _BYTES_PER_TOKEN), self._output)
+        if not isinstance(request, HttpRequest):
+            return Usage(0, self._output)
+        return Usage(math.ceil(len(request.body) / _BYTES_PER_TOKEN), self._output, request.units)
 
     def reported(self, response: HttpResponse) -> Usage | None:
         """What ``response`` says; ``None`` if it does not, or the endpoint's description does not say where."""
