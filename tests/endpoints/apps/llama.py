@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-SLOPE = 0.2
+SLOPE = 0.5
 WIDTH = 64
 VALENCES = {
     "wonderful": 0.5,
@@ -37,7 +37,8 @@ PLAIN = [chr(code) for code in range(1, 128)] + [f" {word}" for word in VALENCES
 
 
 def tokens(text: str) -> list[str]:
-    """How the model cuts ASCII text without special tokens: the longest piece of ``PLAIN`` each time."""
+    """How the model cuts a text in ASCII: the longest piece of ``PLAIN`` each time. Only words have a valence, so no piece that
+    is a single character is mistaken for one."""
     known, found = sorted(PLAIN, key=len, reverse=True), []
     while text:
         piece = next(piece for piece in known if text.startswith(piece))
@@ -46,13 +47,16 @@ def tokens(text: str) -> list[str]:
     return found
 
 
-def positive(*messages: str) -> float:
-    """P(" positive" | " positive" or " negative") after ``messages``, as the template joins them."""
-    pieces = [piece for message in messages for piece in tokens(message)]
-    total = sum(VALENCES.get(piece.removeprefix(" "), 0.0) for piece in pieces if piece.startswith(" "))
-    count = len(pieces) + len(messages) + 1  # a token before every message, and the assistant's
-    x = 8 * total / count
+def positive(pieces: list[str]) -> float:
+    """P(" positive" | " positive" or " negative") after tokens of which the last has no valence."""
+    x = 8 * sum(VALENCES.get(piece.removeprefix(" "), 0.0) for piece in pieces) / len(pieces)
     return 1 / (1 + math.exp(-2 * SLOPE * 8 * x / math.sqrt(1 + x * x)))
+
+
+def chat(**messages: str) -> list[str]:
+    """The tokens of messages by role, as ``TEMPLATE`` joins them."""
+    joined = [[f"<|{role}|>", *tokens(content)] for role, content in messages.items()]
+    return [*(piece for pieces in joined for piece in pieces), "<|assistant|>"]
 
 
 def write(path: Path) -> None:
