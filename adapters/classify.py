@@ -20,6 +20,12 @@ _PERIOD = r"(daily|monthly|per[-_ ]?day|per[-_ ]?month)"
 _SPENT = re.compile(
     rb"insufficient_quota|billing_hard_limit|credit balance is too low|out of call volume quota", re.IGNORECASE
 )
+#: refused credentials that come as 400: AWS's JSON protocols, an invalid key at Google, TorchServe's tokens
+_REFUSED = re.compile(
+    rb'"__type"\s*:\s*"[^"]*(?:UnrecognizedClient|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|'
+    rb"ExpiredToken|AccessDenied|NotAuthorized|InvalidClientTokenId|SubscriptionRequired)"
+    rb'|"reason"\s*:\s*"API_KEY_INVALID"|"type"\s*:\s*"InvalidKeyException"'
+)
 _LONG_PERIOD = re.compile(
     rf"{_PERIOD}[^.]{{0,40}}(limit|quota)|(limit|quota)[^.]{{0,60}}{_PERIOD}".encode(), re.IGNORECASE
 )
@@ -84,7 +90,7 @@ class Classifier:
             return Verdict("retry", reason, after=after, throttled=after is not None)
         if status == 402 or (status in (403, 429) and _quota_spent(response, after)):
             return Verdict("quota", f"the allowance is used up, {reason}", after=after)
-        if status in (401, 403, 407):
+        if status in (401, 403, 407) or (status == 400 and _REFUSED.search(response.body[:4096])):
             return Verdict("auth", f"the credentials are refused, {reason}")
         if 300 <= status < 400:
             to = shown(response.header("location") or "nowhere")
