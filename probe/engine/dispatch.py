@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Literal, Protocol
 
@@ -229,8 +229,8 @@ class Dispatcher:
         """A picture is rendered in a thread, ahead of its turn; a text or a row faster than a thread is asked to."""
         if any(job.heavy for job in batch):
             return asyncio.create_task(asyncio.to_thread(self._render, batch))
-        # A price by the token is known, and booked, when the request is.
-        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_tokens else None
+        # A price by the token or character is known, and booked, when the request is.
+        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_length else None
 
     async def _render_soon(self, batch: Sequence[Job]) -> Request:
         return self._render(batch)
@@ -388,7 +388,12 @@ class Dispatcher:
             return
         self.stats.sent += 1
         if verdict.kind == "ok" or verdict.maybe_billed:
-            paid = shipment.price if reported is None else self.adapter.price.of(len(shipment.jobs), reported)
+            paid = shipment.price
+            if reported is not None:
+                told = replace(
+                    reported, units=shipment.estimate.units
+                )  # no answer says as how many units it was charged
+                paid = self.adapter.price.of(len(shipment.jobs), told)
             self._budget.refund(shipment.price - paid)
             self.stats.cost_micro += paid
             shipment.charge(paid)

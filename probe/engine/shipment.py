@@ -68,11 +68,11 @@ class Shipment:
 
     jobs: tuple[Job, ...]
     entries: list[Entry]
-    price: int  #: of one request with these jobs, in micro-units; an estimate where it depends on tokens
+    price: int  #: of one request with these jobs, in micro-units; an estimate where it depends on their length
     reserved: bool = False  #: booked in the budget and let through the gate, not yet sent
     journalled: bool = False  #: the ledger says that it was about to be sent
     useless: int = 0  #: answers that were not what the endpoint's description promises
-    estimate: Usage = _NOTHING  #: tokens of one request with these jobs, before it is sent
+    estimate: Usage = _NOTHING  #: tokens and units of one request with these jobs, before it is sent
     grant: Grant | None = None  #: what the attempt under way took from the limits on tokens
 
     @classmethod
@@ -114,7 +114,7 @@ class Shipment:
         self.entries = [entry.but(attempts=entry.attempts - 1) for entry in self.entries]
 
     def weigh(self, request: Request, adapter: Adapter) -> None:
-        """Estimate tokens and price of the rendered request; a price that is booked already stays."""
+        """Estimate tokens, units and price of the rendered request; a price that is booked already stays."""
         self.estimate = adapter.estimate(request)
         if not self.reserved:
             self.price = adapter.price.of(len(self.jobs), self.estimate)
