@@ -96,13 +96,16 @@ class Shipment:
         ]
         return cls(jobs, entries, adapter.price.of(len(jobs)))
 
-    def split(self, adapter: Adapter) -> list[Shipment]:
-        """Every job alone, with what this shipment cost it so far."""
-        price = adapter.price.of(1)
+    def split(self, adapter: Adapter, size: int = 1) -> list[Shipment]:
+        """The jobs in parts of ``size``, with what this shipment cost each so far."""
         return [
-            Shipment((job,), [entry.but(item=0, items=1)], price, journalled=self.journalled)
-            for job, entry in zip(self.jobs, self.entries, strict=True)
+            self._part(adapter, start, min(start + size, len(self.jobs))) for start in range(0, len(self.jobs), size)
         ]
+
+    def _part(self, adapter: Adapter, start: int, end: int) -> Shipment:
+        items = end - start
+        entries = [entry.but(item=index, items=items) for index, entry in enumerate(self.entries[start:end])]
+        return Shipment(self.jobs[start:end], entries, adapter.price.of(items), journalled=self.journalled)
 
     def intend(self, now: datetime) -> list[Entry]:
         """The entries as they are written before sending."""
