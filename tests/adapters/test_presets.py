@@ -125,7 +125,8 @@ def test_the_answer_is_read_as_the_provider_means_it(name: str, answer: dict[str
             continue
         assert isinstance(result, Prediction), result
         assert dict(result.scores) == pytest.approx(row, abs=1e-9)
-        assert (result.floor, result.censored) == (pytest.approx(answer.get("floor")), answer.get("censored", False))
+        assert result.floor == pytest.approx(answer.get("floor"))
+        assert result.censored == answer.get("censored", False)
     if "usage" in answer:
         usage = made.usage(response)
         assert usage is not None
@@ -250,7 +251,5 @@ class TestOverriding:
 
 def test_the_table_is_of_these_columns() -> None:
     for preset in presets().values():
-        assert tuple(preset.about) == COLUMNS or set(preset.about) == set(COLUMNS), preset.name
-        assert all(
-            isinstance(value, str | int) and not re.search(r"[|\n]", str(value)) for value in preset.about.values()
-        )
+        assert set(preset.about) == set(COLUMNS), preset.name
+        assert not [value for value in preset.about.values() if re.search(r"[|\n]", str(value))], preset.name
