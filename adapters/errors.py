@@ -2,6 +2,8 @@
 
     AdapterError
     ├── SpecError            the endpoint is described wrongly (config; exit code 2)
+    │   ├── RequestTooLarge  these inputs are too many bytes for one request; ``fits`` of their size are not
+    │   └── InputTooLarge    one of the inputs is larger than the endpoint takes; nothing was sent
     ├── SecretMissing        a ${NAME} it refers to is not set (config; exit code 2)
     ├── ResponseError        an answer came, but it is not what the endpoint's description promises
     │   └── NotJson          … because its body cannot be read as JSON; ``kind`` says how
@@ -24,6 +26,18 @@ class AdapterError(Exception):
 
 class SpecError(AdapterError):
     """The description of an endpoint is wrong."""
+
+
+class RequestTooLarge(SpecError):
+    """Several inputs come to more bytes than one request may have."""
+
+    def __init__(self, message: str, *, fits: int) -> None:
+        super().__init__(message)
+        self.fits = fits
+
+
+class InputTooLarge(SpecError):
+    """An input is larger than the endpoint takes."""
 
 
 class SecretMissing(SpecError):

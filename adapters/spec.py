@@ -24,6 +24,7 @@ from adapters.errors import SpecError
 from adapters.spec_auth import Auth
 from adapters.spec_base import Strict, exactly_one
 from adapters.spec_limits import Batch, LimitsSpec, PriceSpec, Retry, UsageSpec
+from adapters.spec_poll import Poll, Sse
 from adapters.spec_scores import Items, Scores, Words, check_aliases
 
 #: what may also stand inside of a kind of scores, where one looks for it
@@ -83,6 +84,8 @@ class EndpointSpec(Common):
     aliases: Mapping[Label, Words] = {}  #: label → others under which the same thing comes; the higher score counts
     error: JmesPath | None = None
     retry: Retry = Retry()
+    poll: Poll | None = None
+    sse: Sse | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -113,6 +116,10 @@ class EndpointSpec(Common):
             taken = [*self.headers, *([self.auth.header.name] if self.auth.header else [])]
             check_idempotency(self.idempotency, taken)
         self._check_labels(self.scores.kind)
+        if self.poll is not None and self.auth.query is not None:
+            raise fault(
+                "poll does not go with auth.query, as the URL to ask comes from the answer: use auth.header or bearer"
+            )
         return self
 
     def _check_labels(self, kind: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -74,6 +75,10 @@ class HttpTransport:
         else :class:`MaybeBilled`."""
         if isinstance(request, LocalCall):
             raise SpecError(f"endpoint {self._endpoint!r} is remote and cannot run a Python function")
+        if request.anonymous:
+            bare = Credentials(secrets=self.secrets)  # to redact them, should they come back
+            other = HttpTransport(self._endpoint, limits=self._limits, credentials=bare, transport=self._transport)
+            return await other.send(replace(request, anonymous=False))
         url, headers = self._credentials.apply(request)
         trip = _Trip()
         try:
