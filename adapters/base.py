@@ -115,6 +115,10 @@ class HttpRequest:
     idempotency: str | None = None
     #: units of characters that its inputs are charged as
     units: int = 0
+    #: sent without the endpoint's credentials, as it goes to another host
+    anonymous: bool = False
+    #: how many inputs of this size one request could carry, if there is a limit on its bytes
+    fits: int | None = None
 
     def keyed(self, material: str) -> HttpRequest:
         """This request with a key in its idempotency header, the same for the same ``material`` (what makes it one logical
@@ -159,6 +163,15 @@ class HttpResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One more look for the result of something that was started."""
+
+    request: HttpRequest
+    wait: float  #: seconds before it, and before it is repeated
+    last: bool = False  #: what answers it is the result
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Every label the endpoint returned for one input, and its score."""
 
@@ -193,6 +206,7 @@ class Verdict:
     after: float | None = None  #: seconds the server asked us to wait
     throttled: bool = False  #: the server said "too fast": hold the whole endpoint
     maybe_billed: bool = False  #: the provider may have counted this attempt
+    same_max: int = 1  #: repeats of one request after which the same server error is believed
 
 
 @runtime_checkable
@@ -208,7 +222,8 @@ class Adapter(Protocol):
     labels: tuple[str, ...] | None  #: closed label space in order, or ``None`` if open or not declared
 
     def request(self, batch: Sequence[Instance]) -> Request:
-        """Render ``batch`` (1 … ``max_batch`` inputs) into one request. Raises :class:`SpecError`."""
+        """Render ``batch`` (1 … ``max_batch`` inputs) into one request. Raises :class:`SpecError`, of which
+        :class:`RequestTooLarge` asks for fewer inputs and :class:`InputTooLarge` refuses one."""
 
     def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
         """The ``n`` results of a response that :meth:`classify` called ok. Raises :class:`ResponseError` if the answer as a
@@ -222,6 +237,17 @@ class Adapter(Protocol):
 
     def usage(self, response: HttpResponse) -> Usage | None:
         """The tokens that ``response`` reports; ``None`` if it does not."""
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """What an adapter has besides whose requests only start the work, if they do."""
+
+    result_timeout: float | None  #: seconds that a result may take; ``None``: the first answer is the result
+
+    def follow(self, response: HttpResponse, step: Step | None) -> Step | None:
+        """What to ask after ``response``, which answered ``step`` (``None``: the start itself); ``None`` if it is the end.
+        Raises :class:`ResponseError`."""
 
 
 @runtime_checkable

@@ -11,13 +11,14 @@ from adapters.read_labels import Misfit, label_of, number_of
 from adapters.show import shown
 
 
-def from_map(value: Any, scale: float) -> dict[str, float]:
-    """Of an object {label: score}. Raises :class:`Misfit`, like all of these."""
+def from_map(value: Any, scale: float, score: Query | None = None) -> dict[str, float]:
+    """Of an object {label: score}, or {label: {…}} whose scores ``score`` finds. Raises :class:`Misfit`, like all of these."""
     if not isinstance(value, dict):
         raise Misfit(f"expected an object {{label: score}}, got {shown(value)}")
     if isinstance(value, OrderedDict):
         raise Misfit(f"a label stands twice in {shown(dict(value))}", lasting=False)
-    return {label_of(label): number_of(score, scale, label) for label, score in value.items()}
+    found = value if score is None else {label: score(inner) for label, inner in value.items()}
+    return {label_of(label): number_of(number, scale, label) for label, number in found.items()}
 
 
 def from_vector(value: Any, scale: float, labels: tuple[str, ...] | None) -> dict[str, float]:

@@ -84,7 +84,7 @@ def _probability(value: Any, token: str) -> float:
         raise Misfit(f"the log-probability of {shown(token)} is {shown(value)}, not a number")
     if not value <= _ROUNDING:
         raise Misfit(f"the log-probability of {shown(token)} is {shown(value)}, which is above 0")
-    return math.exp(max(float(value), -745.0)) if value > -10_000 else 0.0
+    return math.exp(max(value, -10_000))
 
 
 class TextReader:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from adapters.base import ItemError, Prediction
+from adapters.documents import Documents
 from adapters.errors import NotJson, ResponseError
 from adapters.read_json import Query, parse_json, truthy
 from adapters.read_kinds import from_levels, from_map, from_pairs, from_vector
@@ -33,8 +34,17 @@ RowReader: TypeAlias = Callable[[Any], Prediction]
 class ScoreReader:
     """Reads the answers of one endpoint by its ``items`` and ``scores`` rules."""
 
-    def __init__(self, endpoint: str, *, scores: Scores, items: Items | None, space: LabelSpace) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        scores: Scores,
+        items: Items | None,
+        space: LabelSpace,
+        documents: Documents | None = None,
+    ) -> None:
         self._endpoint = endpoint
+        self._documents = documents or Documents(endpoint, None)
         self._rows: RowFinder | TensorRows | None = RowFinder(endpoint, items) if items else None
         if scores.tensor is not None:
             self._rows = TensorRows(endpoint, scores.tensor, named=space.labels is not None)
@@ -67,7 +77,7 @@ class ScoreReader:
 
     def _parsed(self, body: bytes) -> Any:
         try:
-            return parse_json(body, self._endpoint)
+            return self._documents.parse(body)
         except NotJson:
             binary = binary_answer(body) if isinstance(self._rows, TensorRows) else None
             if binary is None:
@@ -90,7 +100,8 @@ def _row_reader(scores: Scores, space: LabelSpace) -> RowReader:
 def _score_reader(scores: Scores, space: LabelSpace) -> Callable[[Any], dict[str, float]]:
     if scores.map:
         at, scale = Query(scores.map.at), scores.map.scale
-        return lambda row: from_map(found(at, row), scale)
+        inner = None if scores.map.score is None else Query(scores.map.score)
+        return lambda row: from_map(found(at, row), scale, inner)
     if scores.vector:
         at, scale = Query(scores.vector.at), scores.vector.scale
         return lambda row: from_vector(found(at, row), scale, space.labels)

@@ -15,15 +15,16 @@ from adapters.checks import (
     Label,
     PlainText,
     ReferenceText,
-    SecretText,
     check_headers,
     check_idempotency,
     check_url,
     fault,
 )
 from adapters.errors import SpecError
+from adapters.spec_auth import Auth
 from adapters.spec_base import Strict, exactly_one
 from adapters.spec_limits import Batch, LimitsSpec, PriceSpec, Retry, UsageSpec
+from adapters.spec_poll import Poll, Sse
 from adapters.spec_scores import Items, Scores, Words, check_aliases
 
 #: what may also stand inside of a kind of scores, where one looks for it
@@ -35,49 +36,6 @@ _INSIDE: Final = {
     "ordinal": ("missing", "below"),
 }
 _OPEN: Final = ("map", "pairs", "ordinal")  #: kinds whose answers say which labels they are about
-
-
-class NameValue(Strict):
-    """A named secret."""
-
-    name: Annotated[str, Field(pattern=r"^[^\s{}$:=&?#]+$")]
-    value: SecretText
-
-
-class Basic(Strict):
-    """User name and password."""
-
-    username: ReferenceText
-    password: SecretText
-
-
-class Auth(Strict):
-    """How the endpoint knows us: ``none`` or exactly one of the four."""
-
-    bearer: SecretText | None = None
-    header: NameValue | None = None
-    query: NameValue | None = None
-    basic: Basic | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, data: Any) -> Any:
-        if data in (None, "none"):
-            return {}
-        if isinstance(data, str):
-            raise fault("write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}")
-        if isinstance(data, Mapping):
-            data = dict(data)
-            for place in ("header", "query"):
-                if isinstance(data.get(place), str):
-                    data[place] = {"name": data[place], "value": data.pop("value", None)}
-        return data
-
-    @model_validator(mode="after")
-    def _one(self) -> Auth:
-        if self.model_fields_set:
-            exactly_one(self, ("bearer", "header", "query", "basic"))
-        return self
 
 
 class Common(Strict):
@@ -126,6 +84,8 @@ class EndpointSpec(Common):
     aliases: Mapping[Label, Words] = {}  #: label → others under which the same thing comes; the higher score counts
     error: JmesPath | None = None
     retry: Retry = Retry()
+    poll: Poll | None = None
+    sse: Sse | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -156,6 +116,10 @@ class EndpointSpec(Common):
             taken = [*self.headers, *([self.auth.header.name] if self.auth.header else [])]
             check_idempotency(self.idempotency, taken)
         self._check_labels(self.scores.kind)
+        if self.poll is not None and self.auth.query is not None:
+            raise fault(
+                "poll does not go with auth.query, as the URL to ask comes from the answer: use auth.header or bearer"
+            )
         return self
 
     def _check_labels(self, kind: str) -> None:

@@ -15,6 +15,12 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Words = Annotated[tuple[Label, ...], BeforeValidator(as_tuple)]
 
 
+class ScoreMap(At):
+    """An object {label: score}, or, with ``score``, one whose values hold the score there."""
+
+    score: JmesPath | None = None
+
+
 class Value(At):
     """One number per input (a regression), under the name ``label``."""
 
@@ -139,7 +145,7 @@ KINDS = ("map", "pairs", "vector", "value", "tensor", "logprobs", "text", "ordin
 class Scores(Strict):
     """Where the scores of one input are: exactly one kind."""
 
-    map: At | None = None  #: an object {label: score}
+    map: ScoreMap | None = None  #: an object {label: score}
     pairs: Pairs | None = None
     vector: At | None = None  #: a list of scores in the order of ``labels``
     value: Value | None = None

@@ -66,13 +66,19 @@ class HttpTransport:
 
     @property
     def secrets(self) -> Secrets:
-        """What must be redacted from anything this endpoint's run leaves behind."""
-        return self._credentials.secrets
+        """What must be redacted from anything this endpoint's run leaves behind; it grows with every new token."""
+        signer = self._credentials.signer
+        return self._credentials.secrets if signer is None else signer.secrets
 
     async def send(self, request: Request) -> HttpResponse:
-        """Raises :class:`NotSent` if nothing left this machine, else :class:`MaybeBilled`."""
+        """Raises :class:`NotSent` if nothing left this machine (:class:`NoCredentials`: there are none, or they are refused),
+        else :class:`MaybeBilled`."""
         if isinstance(request, LocalCall):
             raise SpecError(f"endpoint {self._endpoint!r} is remote and cannot run a Python function")
+        if request.anonymous:
+            bare = Credentials(secrets=self.secrets)  # to redact them, should they come back
+            other = HttpTransport(self._endpoint, limits=self._limits, credentials=bare, transport=self._transport)
+            return await other.send(replace(request, anonymous=False))
         url, headers = self._credentials.apply(request)
         trip = _Trip()
         try:
@@ -102,12 +108,19 @@ class HttpTransport:
         return await self._transport.warm(self._outgoing(request, url, headers, _Trip()), count)
 
     async def aclose(self) -> None:
+        if self._credentials.signer is not None:
+            await self._credentials.signer.aclose()
         await self._transport.aclose()
 
     async def _exchange(
         self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip
     ) -> HttpResponse:
-        answer = await self._transport.handle_async_request(self._outgoing(request, url, headers, trip))
+        outgoing = self._outgoing(request, url, headers, trip)
+        if self._credentials.signer is not None:
+            final = str(outgoing.url)  # as it will be written: a signature covers every byte of it
+            added = await self._credentials.signer.sign(request.method, final, headers, request.body)
+            outgoing.headers.update(added)
+        answer = await self._transport.handle_async_request(outgoing)
         try:
             decoder = BoundedDecoder(answer.headers.get("content-encoding", ""), self._limits.max_response_bytes)
             if isinstance(answer.stream, httpx.AsyncByteStream):
@@ -116,7 +129,7 @@ class HttpTransport:
             body = decoder.finish()
         finally:
             await answer.aclose()
-        redact = self._credentials.secrets
+        redact = self.secrets
         return HttpResponse(
             answer.status_code,
             tuple((name.decode("latin-1").lower(), redact.redact(_text(value))) for name, value in answer.headers.raw),
@@ -141,7 +154,7 @@ class HttpTransport:
         after = "it was sent and may have been counted" if trip.sent else "nothing was sent"
         host = urlsplit(request.url).netloc
         text = f"endpoint {self._endpoint!r}: {seen} from {host}; {after}"
-        return kind(self._credentials.secrets.redact(text))
+        return kind(self.secrets.redact(text))
 
     def _words(self, error: Exception, trip: _Trip) -> str:
         if isinstance(error, TooLarge):

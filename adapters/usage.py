@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from adapters.base import HttpRequest, HttpResponse, Request, Usage
+from adapters.documents import Documents
 from adapters.errors import ResponseError
-from adapters.read_json import Query, parse_json
+from adapters.read_json import Query
 from adapters.spec_limits import UsageSpec
 
 _BYTES_PER_TOKEN: Final = 4
@@ -25,8 +26,8 @@ class TokenCounter:
     tree (``max_tokens`` and its like), else nothing. It is only held until the answer says what it really was.
     """
 
-    def __init__(self, endpoint: str, spec: UsageSpec | None, tree: Any) -> None:
-        self._endpoint = endpoint
+    def __init__(self, documents: Documents, spec: UsageSpec | None, tree: Any) -> None:
+        self._documents = documents
         configured = spec.output_tokens if spec is not None else None
         self._output = configured if configured is not None else _cap(tree)
         self._paths = None if spec is None else (_query(spec.input), _query(spec.output))
@@ -42,7 +43,7 @@ class TokenCounter:
         if self._paths is None:
             return None
         try:
-            data = parse_json(response.body, self._endpoint)
+            data = self._documents.parse(response.body)
             found = [0 if path is None else _count(path(data)) for path in self._paths]
         except ResponseError:
             return None

@@ -90,7 +90,9 @@ def endpoint_words(endpoint: PlannedEndpoint) -> str:
     parts = [f"{most}{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
     if endpoint.tokens:
         parts.append(f"about {endpoint.tokens:,} tokens, estimated from the size of the requests")
-    if endpoint.cost_micro and endpoint.tokens:
+    if endpoint.units:
+        parts.append(f"about {endpoint.units:,} units of characters")
+    if endpoint.cost_micro and (endpoint.tokens or endpoint.units):
         parts.append(f"about {money(endpoint.cost_micro)} {endpoint.currency}")
     elif endpoint.cost_micro:
         parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")

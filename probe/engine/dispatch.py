@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Literal, Protocol
 
@@ -21,11 +21,14 @@ from adapters import (
     Adapter,
     AdapterError,
     HttpResponse,
+    InputTooLarge,
     ItemError,
     NotSent,
     Prediction,
     Request,
+    RequestTooLarge,
     ResponseError,
+    Starting,
     Transport,
     TransportError,
     Usage,
@@ -37,6 +40,8 @@ from probe.engine.concurrency import Flag, batches, off_loop
 from probe.engine.events import EndpointStopped, Listener, Retried, Standing, Throttled, silent
 from probe.engine.flow import Flow
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
+from probe.engine.packing import Packing
+from probe.engine.polling import Looks, result_of
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shipment import Answer, Job, Reply, Shipment
 from probe.engine.throttle import LimitFar
@@ -117,6 +122,7 @@ class Dispatcher:
         self._last_failure = ""
         self._error: Exception | None = None
         self._flow = Flow(adapter, throttler=throttler, patience=self._policy.patience, clock=self._clock, emit=emit)
+        self._packing = Packing(adapter.max_batch)
         self._line = asyncio.Lock()  # whoever came first is the first at the gate, however long rendering takes
 
     async def run(self, jobs: Iterable[Job], on_answer: OnAnswer) -> None:
@@ -130,7 +136,7 @@ class Dispatcher:
         """
         tasks: set[asyncio.Task[None]] = set()
         try:
-            for batch in batches(jobs, self.adapter.max_batch):
+            for batch in batches(jobs, lambda: self._packing.size):
                 await self._flow.in_flight.acquire()
                 if self.stopped is not None:
                     self._flow.in_flight.release()
@@ -229,14 +235,15 @@ class Dispatcher:
         """A picture is rendered in a thread, ahead of its turn; a text or a row faster than a thread is asked to."""
         if any(job.heavy for job in batch):
             return asyncio.create_task(asyncio.to_thread(self._render, batch))
-        # A price by the token is known, and booked, when the request is.
-        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_tokens else None
+        # A price by the token or character is known, and booked, when the request is.
+        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_length else None
 
     async def _render_soon(self, batch: Sequence[Job]) -> Request:
         return self._render(batch)
 
     def _render(self, batch: Sequence[Job]) -> Request:
         request = self.adapter.request([job.render() for job in batch])
+        self._packing.heed(request)
         # The ledger keys hold endpoint, inputs and repeat index: the same request again has the same idempotency key.
         return request.keyed("".join(f"{job.key.hex()}:{job.generation};" for job in batch))
 
@@ -276,7 +283,7 @@ class Dispatcher:
         """Send, and find out what the outcome means. Raises :class:`TryAgain` or :class:`Final`."""
         send = self._flow.last_send
         outcome: HttpResponse | AdapterError
-        began = self._clock.monotonic()
+        began, started = self._clock.monotonic(), False
         try:
             self._flow.under_way += 1
             outcome = await self._transport.send(request)
@@ -284,11 +291,15 @@ class Dispatcher:
             outcome = error
         finally:
             self._flow.under_way -= 1
+        if isinstance(outcome, HttpResponse):
+            self._flow.heed(shipment, outcome, send, first=not self._answered)
+            start, outcome = outcome, await self._result(outcome)
+            started = outcome is not start
         response = outcome if isinstance(outcome, HttpResponse) else None
-        if response is not None:
-            self._flow.heed(shipment, response, send, first=not self._answered)
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
+        if started and verdict.kind != "ok":
+            verdict = replace(verdict, maybe_billed=True)
         reported = self.adapter.usage(response) if response is not None and verdict.kind == "ok" else None
         sent = not isinstance(outcome, NotSent)
         self._flow.settle(shipment, verdict, reported, sent=sent)
@@ -312,6 +323,19 @@ class Dispatcher:
         if isinstance(end, Final) and end.stop is not None:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
+
+    async def _result(self, start: HttpResponse) -> HttpResponse | AdapterError:
+        """What ``start`` leads to: mostly itself."""
+        if (
+            not isinstance(self.adapter, Starting)
+            or self.adapter.result_timeout is None
+            or not 200 <= start.status < 300
+        ):
+            return start
+        try:
+            return await result_of(self.adapter, start, Looks(self._transport.send, self._flow.look, self._clock))
+        except (TransportError, ResponseError) as error:
+            return error
 
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -388,7 +412,10 @@ class Dispatcher:
             return
         self.stats.sent += 1
         if verdict.kind == "ok" or verdict.maybe_billed:
-            paid = shipment.price if reported is None else self.adapter.price.of(len(shipment.jobs), reported)
+            paid = shipment.price
+            if reported is not None:
+                told = replace(reported, units=shipment.estimate.units)  # of which no answer says how many they were
+                paid = self.adapter.price.of(len(shipment.jobs), told)
             self._budget.refund(shipment.price - paid)
             self.stats.cost_micro += paid
             shipment.charge(paid)
@@ -407,6 +434,11 @@ class Dispatcher:
         unwritable = isinstance(end, AdapterError)  # it cannot be rendered: nothing was sent
         rejected = isinstance(end, Final) and end.state == "rejected"
         poisoned = isinstance(end, TryAgain) and end.fingerprint() is not None
+        if isinstance(end, RequestTooLarge):
+            self._packing.heed(end)
+            for part in shipment.split(self.adapter, end.fits):
+                await self._deliver(part, self._early(part.jobs), on_answer)
+            return
         if len(shipment.jobs) > 1 and (rejected or poisoned or unwritable) and self.stopped is None:
             # One bad input must not take its neighbours down: find it by asking one by one.
             for single in shipment.split(self.adapter):
@@ -415,6 +447,8 @@ class Dispatcher:
         response = None if isinstance(end, AdapterError) else end.response
         if rejected:
             self._answered, self._failures_in_a_row = True, 0
+        elif isinstance(end, InputTooLarge):
+            rejected = True  # by the endpoint's description, so that it need not be asked
         elif unwritable:
             if not self._answered:
                 self.stop("usage", str(end))

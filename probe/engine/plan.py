@@ -19,7 +19,7 @@ from probe.engine.tasks import ProbeTask, check_readings
 from probe.methods.base import CoalitionTable, Foreseeable
 from storage import Store, records
 
-_SAMPLE = 20  #: requests rendered to estimate the tokens of all
+_SAMPLE = 20  #: requests rendered to estimate the tokens and units of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class PlannedEndpoint:
     unsure: int
     at_most: bool  #: as of its probes
     tokens: int = 0  #: estimated from some of the requests; 0 where neither price nor limits count them
+    units: int = 0  #: of characters, estimated in the same way; 0 where the price does not count them
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,7 @@ def _lines(
 def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
     limits, price = adapter.limits, adapter.price
     requests = traffic.requests
-    usage = _usage(traffic.needs, adapter, requests)
+    usage = _usage(traffic, adapter)
     seconds = [requests * limits.period / limits.rate] if limits.rate else []
     seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
@@ -245,13 +246,15 @@ def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
         max(seconds, default=None),
         sum(need.unsure for need in traffic.needs),
         traffic.at_most,
-        usage.total,
+        usage.total if price.counts_tokens or limits.tokens else 0,
+        usage.units,
     )
 
 
-def _usage(needs: Sequence[Need], adapter: Adapter, requests: int) -> Usage:
-    """The tokens of all ``requests``, from the mean of a few that are rendered and not sent."""
-    if not needs or not (adapter.price.counts_tokens or adapter.limits.tokens):
+def _usage(traffic: _Traffic, adapter: Adapter) -> Usage:
+    """What all requests come to in tokens and units, from the mean of a few that are rendered and not sent."""
+    needs = traffic.needs
+    if not needs or not (adapter.price.counts_length or adapter.limits.tokens):
         return Usage()
     size = adapter.max_batch
     batches = [needs[start : start + size] for start in range(0, len(needs), size)]
@@ -260,7 +263,10 @@ def _usage(needs: Sequence[Need], adapter: Adapter, requests: int) -> Usage:
         found = [adapter.estimate(adapter.request([need.job().render() for need in batch])) for batch in sample]
     except AdapterError:  # the run will say what is wrong with it
         return Usage()
-    scale = requests / len(found)
+    scale = traffic.requests / len(found)
+    of_each = traffic.evaluations / sum(map(len, sample))
     return Usage(
-        math.ceil(scale * sum(each.input for each in found)), math.ceil(scale * sum(each.output for each in found))
+        math.ceil(scale * sum(each.input for each in found)),
+        math.ceil(scale * sum(each.output for each in found)),
+        math.ceil(of_each * sum(each.units for each in found)),
     )
