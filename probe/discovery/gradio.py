@@ -14,6 +14,7 @@ from probe.discovery.base import (
     endpoint_name,
     in_url,
     is_name,
+    literal,
     place,
     told,
 )
@@ -28,7 +29,7 @@ class _Unusable(Exception):
 
 
 def gradio(base: str, model: str | None) -> Reading:
-    """``/gradio_api/info``: the functions that have a name. They are called directly, past the queue."""
+    """``/gradio_api/info``: the functions that have a name."""
     functions = (yield _INFO).mapping.get("named_endpoints")
     drafts: list[Draft] = []
     remarks: list[str] = []
@@ -45,8 +46,15 @@ def gradio(base: str, model: str | None) -> Reading:
 def _draft(base: str, name: str, about: Mapping[str, Any]) -> Draft:
     data, kind, example = _inputs(_parts(about.get("parameters")))
     scores, notes = _outputs(_parts(about.get("returns")))
-    entry = {"url": f"{base}/gradio_api/run/{in_url(name)}", "json": {"data": data}, **scores}
-    notes["url"] = (f"found by {_INFO}; called past the queue, which a server may refuse (404)",)
+    entry = {
+        "url": f"{base}/gradio_api/call/{in_url(name)}",
+        "json": {"data": data},
+        "poll": {"url": f"join('/', [{literal(in_url(name))}, event_id])"},
+        "sse": {"event": "complete"},
+        **scores,
+    }
+    notes["url"] = (f"found by {_INFO}",)
+    notes["poll"] = ("a call is put in the queue; its result is the last event of the stream that is asked next",)
     return Draft(endpoint_name(name), entry, kind, example, notes)
 
 
@@ -81,16 +89,16 @@ def _outputs(parts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[s
     """Where the scores are: in a Label, else in a number."""
     for number, part in enumerate(parts):
         if part.get("component") == "Label":
-            pairs = {"at": f"data[{number}].confidences", "label": "label", "score": "confidence"}
+            pairs = {"at": f"[{number}].confidences", "label": "label", "score": "confidence"}
             note = "a Label may show only its best classes (num_top_classes): those left out count as censored"
             return {"scores": {"pairs": pairs}, "missing": "censored"}, {"missing": (note,)}
     for number, part in enumerate(parts):
         if _kind(part) in {"number", "integer"}:
-            return {"scores": {"value": f"data[{number}]"}}, {}
+            return {"scores": {"value": f"[{number}]"}}, {}
     for number, part in enumerate(parts):
         if part.get("component") == "JSON":
             note = "TODO scores: the answer is JSON of any shape; `probe check-endpoint` shows what comes"
-            return {"scores": {"map": f"data[{number}]"}}, {"scores": (note,)}
+            return {"scores": {"map": f"[{number}]"}}, {"scores": (note,)}
     seen = ", ".join(told(part.get("component", "?")) for part in parts[:6]) or "nothing"
     raise _Unusable(f"it returns {seen}: neither a Label, a number nor JSON")
 

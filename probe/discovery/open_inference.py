@@ -37,6 +37,7 @@ class _Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
+    content_type: str | None = None  #: what MLServer decodes it as
 
     @property
     def batched(self) -> bool:
@@ -70,7 +71,8 @@ def open_inference(base: str, model: str | None) -> Reading:
         ask = Ask("GET", f"/v2/models/{in_url(name)}")
         metadata = (yield ask).mapping
         try:
-            drafts.append(_draft(base, name, metadata, f"found by {ask} of {by}"))
+            texts = "str" if server["name"] == "mlserver" else None
+            drafts.append(_draft(base, name, metadata, f"found by {ask} of {by}", texts=texts))
         except _Unusable as reason:
             remarks.append(f"V2 model {told(name)}: {reason}")
     return Found(tuple(drafts), tuple(remarks))
@@ -86,8 +88,9 @@ def _index() -> Generator[Ask, Seen, list[str]]:
     return list(dict.fromkeys(name for name in found if is_name(name)))
 
 
-def _draft(base: str, name: str, metadata: Mapping[str, Any], by: str) -> Draft:
-    inputs, outputs = _tensors(metadata.get("inputs")), _tensors(metadata.get("outputs"))
+def _draft(base: str, name: str, metadata: Mapping[str, Any], by: str, *, texts: str | None) -> Draft:
+    """``texts``: the content type of texts that have none of their own."""
+    inputs, outputs = _tensors(metadata.get("inputs"), texts=texts), _tensors(metadata.get("outputs"))
     if not inputs:
         raise _Unusable("its metadata names no inputs, so neither name, type nor width of what it takes is known")
     batched = all(tensor.batched for tensor in inputs)
@@ -106,7 +109,7 @@ def _draft(base: str, name: str, metadata: Mapping[str, Any], by: str) -> Draft:
     return Draft(endpoint_name(name), entry, kind, example, notes, complete=output is not None)
 
 
-def _tensors(value: Any) -> list[_Tensor]:
+def _tensors(value: Any, *, texts: str | None = None) -> list[_Tensor]:
     """What of ``value`` describes tensors, all or nothing."""
     found = []
     for each in value if isinstance(value, list) else ():
@@ -114,7 +117,11 @@ def _tensors(value: Any) -> list[_Tensor]:
         if not isinstance(shape, list) or not is_name(each.get("name")):
             return []
         sizes = [-1 if isinstance(size, bool) or not isinstance(size, int) else size for size in shape[:8]]
-        found.append(_Tensor(each["name"], str(each.get("datatype", ""))[:20].upper(), tuple(sizes)))
+        parameters = each.get("parameters")
+        content = parameters.get("content_type") if isinstance(parameters, Mapping) else None
+        datatype = str(each.get("datatype", ""))[:20].upper()
+        default = texts if datatype == "BYTES" else None
+        found.append(_Tensor(each["name"], datatype, tuple(sizes), content if is_name(content) else default))
     return found
 
 
@@ -151,11 +158,14 @@ def _one_input(tensor: _Tensor) -> tuple[list[Any], Any, Any]:
 
 
 def _input(tensor: _Tensor, value: str) -> dict[str, Any]:
+    sent: dict[str, Any]
+    typed = {} if tensor.content_type is None else {"parameters": {"content_type": tensor.content_type}}
     if not tensor.batched:
         data: Any = value if tensor.shape == tensor.row and value.endswith("| list }}") else [value]
-        return {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype, "data": data}
-    sent: dict[str, Any] = {"name": tensor.name, "shape": ["{{ n }}", *tensor.row], "datatype": tensor.datatype}
-    return sent | {"data": [{"$each": value}]}
+        sent = {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype}
+        return sent | typed | {"data": data}
+    sent = {"name": tensor.name, "shape": ["{{ n }}", *tensor.row], "datatype": tensor.datatype}
+    return sent | typed | {"data": [{"$each": value}]}
 
 
 def _best(outputs: Sequence[_Tensor]) -> _Tensor | None:

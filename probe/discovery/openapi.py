@@ -49,7 +49,7 @@ def openapi(path: str) -> Callable[[str, str | None], Reading]:
 
 
 def document(data: Mapping[str, Any], base: str, model: str | None, *, by: str) -> Found:
-    """Drafts for the operations of an OpenAPI document. ``model``: only paths that hold this name."""
+    """Drafts for the operations of an OpenAPI document. ``model``: only this path."""
     paths = data.get("paths")
     if not isinstance(paths, Mapping) or not isinstance(data.get("openapi"), str):
         return Found()
@@ -60,7 +60,7 @@ def document(data: Mapping[str, Any], base: str, model: str | None, *, by: str) 
         operation = operations.get("post") if isinstance(operations, Mapping) else None
         if not is_name(path) or not path.startswith("/") or not isinstance(operation, Mapping):
             continue
-        if model is not None and model not in path:
+        if model not in {None, path, path.strip("/"), endpoint_name(path)}:
             continue
         try:
             drafts.append(_draft(schemas, base, path, operation, by))

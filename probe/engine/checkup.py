@@ -48,22 +48,35 @@ class Step:
     repeats: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One request and what came back. ``request``: as it went out, secrets redacted; ``None`` for a function in this process.
+    ``failure``: why there is no response."""
+
+    request: HttpRequest | None
+    response: HttpResponse | None
+    failure: str = ""
+
+
 @dataclass(slots=True)
 class Exchange:
-    """What one step sent and what came back. ``request``: as it went out, secrets redacted; ``None`` for a function in this
-    process. ``predictions`` and ``errors``: one for each input, one of the two ``None``."""
+    """What one step sent and what came back. ``hops``: one, or a start and the looks for its result. ``predictions`` and
+    ``errors``: one for each input, one of the two ``None``."""
 
     step: Step
-    request: HttpRequest | None = None
-    response: HttpResponse | None = None
-    failure: str = ""  #: why there is no response
+    hops: list[Hop] = field(default_factory=list)
     predictions: list[Prediction | None] = field(default_factory=list)
     errors: list[str | None] = field(default_factory=list)
 
     @property
-    def sent(self) -> bool:
-        """Whether the step got as far as the transport."""
-        return self.response is not None or bool(self.failure)
+    def response(self) -> HttpResponse | None:
+        """The last answer."""
+        return self.hops[-1].response if self.hops else None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds that answers were waited for."""
+        return sum(hop.response.elapsed for hop in self.hops if hop.response is not None)
 
     @property
     def answered(self) -> bool:
@@ -143,7 +156,7 @@ async def check_up(
             one_more = budget.spent_requests + 1  # an input that is refused is not looked for in its batch
             budget.requests = one_more if most is None else min(most, one_more)
             exchange = await _carry_out(step, remote, store, dispatcher, listening)
-            if exchange.sent:
+            if exchange.hops:
                 exchanges.append(exchange)
             if not exchange.answered:
                 stop = _why(exchange, dispatcher)
@@ -181,7 +194,7 @@ async def _carry_out(
 def _why(exchange: Exchange, dispatcher: Dispatcher) -> Stop:
     """Why a step brought no scores, or not for every input."""
     stopped = dispatcher.stopped
-    if stopped is not None and (stopped.kind != "budget" or not exchange.sent):
+    if stopped is not None and (stopped.kind != "budget" or not exchange.hops):
         return stopped
     reason = next((error for error in exchange.errors if error), None)
     outcome = exchange.response
@@ -189,7 +202,8 @@ def _why(exchange: Exchange, dispatcher: Dispatcher) -> Stop:
         verdict = dispatcher.adapter.classify(outcome)
         if verdict.kind != "ok":
             return Stop(verdict.kind, verdict.reason)
-    return Stop("rejected", reason or exchange.failure or "no answer")
+    failure = exchange.hops[-1].failure if exchange.hops else ""
+    return Stop("rejected", reason or failure or "no answer")
 
 
 def _run(remote: Remote, code_version: str, clock: Clock) -> records.Run:
@@ -213,18 +227,20 @@ class _Listening:
         self.exchange: Exchange | None = None
 
     async def send(self, request: Request) -> HttpResponse:
-        exchange = self.exchange
-        if exchange is not None and isinstance(request, HttpRequest) and isinstance(self._transport, HttpTransport):
-            exchange.request = self._transport.as_sent(request)
+        shown = None
+        if isinstance(request, HttpRequest) and isinstance(self._transport, HttpTransport):
+            shown = self._transport.as_sent(request)
         try:
             response = await self._transport.send(request)
         except AdapterError as error:
-            if exchange is not None:
-                exchange.failure = str(error)
+            self._keep(Hop(shown, None, str(error)))
             raise
-        if exchange is not None:
-            exchange.response = response
+        self._keep(Hop(shown, response))
         return response
+
+    def _keep(self, hop: Hop) -> None:
+        if self.exchange is not None:
+            self.exchange.hops.append(hop)
 
     async def aclose(self) -> None:
         await self._transport.aclose()

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from adapters import Announcement, HttpResponse, Prediction
+from adapters import Announcement, Prediction
 from probe.discovery.checks import rate_words
-from probe.engine.checkup import Exchange
+from probe.engine.checkup import Exchange, Hop
 from probe.findings import FINDINGS
 from probe.methods.base import Finding
 from probe.report.clean import safe_text
@@ -36,9 +36,9 @@ def lines(checked: Checked, *, full: bool) -> Iterator[str]:
     for exchange in checked.exchanges:
         yield from _exchange(exchange, full=full, first=None if full or exchange is first else first)
         yield ""
-    answers = [each.response for each in checked.exchanges if each.response is not None]
-    if answers:
-        times = ", ".join(f"{answer.elapsed * 1000:.0f} ms" for answer in answers)
+    answered = [each for each in checked.exchanges if each.response is not None]
+    if answered:
+        times = ", ".join(f"{each.elapsed * 1000:.0f} ms" for each in answered)
         yield f"latency: {times}"
     if checked.announced:
         limits = dict.fromkeys(safe_text(rate_words(each), one_line=True) for each in checked.announced)
@@ -55,28 +55,36 @@ def _exchange(exchange: Exchange, *, full: bool, first: Exchange | None) -> Iter
     """One exchange; what is as in the ``first`` one is not written out again."""
     count = len(exchange.step.instances)
     yield f"== {exchange.step.what}" + (f" of {count}" if exchange.step.what == "a batch" else "")
-    request, response = exchange.request, exchange.response
-    if request is not None and first is not None and request == first.request:
-        yield "> the same request"
-    elif request is not None:
-        yield _line("> ", f"{request.method} {request.url}")
-        yield from _headers("> ", request.headers)
-        yield from _body("> ", request.body, full=full)
-    if response is not None:
-        yield _line("< ", f"{response.status} after {response.elapsed * 1000:.0f} ms")
-        yield from _headers("< ", response.headers)
-        if first is not None and first.response is not None and response.body == first.response.body:
-            yield "< the same body"
-        else:
-            yield from _body("< ", response.body, full=full)
-    elif exchange.failure:
-        yield _line("< ", f"no answer: {exchange.failure}")
+    before = [] if first is None else first.hops
+    for number, hop in enumerate(exchange.hops):
+        if number:
+            yield f"-- look {number} for the result"
+        yield from _hop(hop, before[number] if number < len(before) else None, full=full)
     for number, (prediction, error) in enumerate(zip(exchange.predictions, exchange.errors, strict=True)):
         where = f"[{number}] " if count > 1 else ""
         if prediction is not None:
             yield f"=> {where}{_scores(prediction)}"
         elif error:
             yield _line(f"=> {where}", error)
+
+
+def _hop(hop: Hop, before: Hop | None, *, full: bool) -> Iterator[str]:
+    request, response = hop.request, hop.response
+    if request is not None and before is not None and request == before.request:
+        yield "> the same request"
+    elif request is not None:
+        yield _line("> ", f"{request.method} {request.url}")
+        yield from _headers("> ", request.headers)
+        yield from _body("> ", request.body, full=full)
+    if response is None:
+        yield _line("< ", f"no answer: {hop.failure}")
+        return
+    yield _line("< ", f"{response.status} after {response.elapsed * 1000:.0f} ms")
+    yield from _headers("< ", response.headers)
+    if before is not None and before.response is not None and response.body == before.response.body:
+        yield "< the same body"
+    else:
+        yield from _body("< ", response.body, full=full)
 
 
 def _scores(prediction: Prediction) -> str:
@@ -152,33 +160,35 @@ def as_json(checked: Checked) -> dict[str, Any]:
 
 
 def _exchange_json(exchange: Exchange) -> dict[str, Any]:
-    request = exchange.request
+    first, *looks = [_hop_json(hop) for hop in exchange.hops]
+    pairs = zip(exchange.predictions, exchange.errors, strict=True)
     return {
         "what": exchange.step.what,
         "inputs": len(exchange.step.instances),
-        "request": None
-        if request is None
-        else {
+        **first,
+        "looks": looks,
+        "rows": [_row_json(prediction, error) for prediction, error in pairs],
+    }
+
+
+def _hop_json(hop: Hop) -> dict[str, Any]:
+    request, response = hop.request, hop.response
+    return {
+        "request": request
+        and {
             "method": request.method,
             "url": request.url,
             "headers": [list(pair) for pair in request.headers],
             **_body_json(request.body),
         },
-        "response": None if exchange.response is None else _response_json(exchange.response),
-        "failure": exchange.failure or None,
-        "rows": [
-            _row_json(prediction, error)
-            for prediction, error in zip(exchange.predictions, exchange.errors, strict=True)
-        ],
-    }
-
-
-def _response_json(response: HttpResponse) -> dict[str, Any]:
-    return {
-        "status": response.status,
-        "headers": [list(pair) for pair in response.headers],
-        "elapsed": response.elapsed,
-        **_body_json(response.body),
+        "response": response
+        and {
+            "status": response.status,
+            "headers": [list(pair) for pair in response.headers],
+            "elapsed": response.elapsed,
+            **_body_json(response.body),
+        },
+        "failure": hop.failure or None,
     }
 
 

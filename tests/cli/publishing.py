@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from aiohttp import web
 
-#: from a request's path and JSON to status and JSON, or a whole response
+#: from a request's path and JSON (``None`` without a body) to status and JSON, or a whole response
 Answer: TypeAlias = Callable[[str, Any], "tuple[int, Any] | web.Response"]
 
 
@@ -37,13 +37,12 @@ class Publisher:
             return web.Response(text=document)
         if document is not None:
             return web.json_response(document)
-        if request.method != "POST":
-            return web.json_response({"detail": "Not Found"}, status=404)
         body = await request.read()
         try:
-            answer = self.answer(request.rel_url.raw_path, json.loads(body))
+            answer = self.answer(request.rel_url.raw_path, json.loads(body) if body else None)
         except (ValueError, KeyError, TypeError):
-            return web.json_response({"detail": [{"loc": ["body"], "msg": "field required"}]}, status=422)
+            missing = {"detail": [{"loc": ["body"], "msg": "field required"}]}
+            return web.json_response(missing, status=422 if request.method == "POST" else 404)
         return answer if isinstance(answer, web.Response) else web.json_response(answer[1], status=answer[0])
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,28 @@ def iris(path: str, body: Any) -> tuple[int, Any]:
     return 200, {"model_name": "iris", "outputs": [output]}
 
 
-def sentiment(path: str, body: Any) -> tuple[int, Any]:
+def sentiment(path: str, body: Any) -> tuple[int, Any] | web.Response:
     """Texts, as BentoML, FastAPI, Gradio or a chat model answer."""
     if path.endswith("/completions"):
         text = body["messages"][0]["content"].rpartition("\n\n")[2]
         tops = [{"token": " positive", "logprob": math.log(_positive(text))}]
         tops += [{"token": " negative", "logprob": math.log(1 - _positive(text))}]
         return 200, {"choices": [{"logprobs": {"content": [{"token": " positive", "top_logprobs": tops}]}}]}
-    text = body["data"][0] if "data" in body else body["text"]
+    if "/gradio_api/call/" in path:
+        return _call(path, body)
+    text = body["text"]
+    return 200, {"negative": 1 - _positive(text), "positive": _positive(text)}
+
+
+def _call(path: str, body: Any) -> tuple[int, Any] | web.Response:
+    """Gradio's queue: a call gets an id, under which a stream of events ends with the result."""
+    if body is not None:
+        return 200, {"event_id": body["data"][0].encode().hex()}
+    text = bytes.fromhex(path.rpartition("/")[2]).decode()
     scores = {"negative": 1 - _positive(text), "positive": _positive(text)}
-    if "data" in body:
-        confidences = [{"label": label, "confidence": score} for label, score in scores.items()]
-        return 200, {"data": [{"label": "positive", "confidences": confidences}]}
-    return 200, scores
+    confidences = [{"label": label, "confidence": score} for label, score in scores.items()]
+    data = json.dumps([{"label": "positive", "confidences": confidences}])
+    return web.Response(text=f"event: complete\ndata: {data}\n\n", content_type="text/event-stream")
 
 
 def _positive(text: str) -> float:

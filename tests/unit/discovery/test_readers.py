@@ -60,7 +60,7 @@ def test_v2_metadata_makes_a_whole_endpoint() -> None:
     )
     assert text.kind == "text"
     assert sent(text, 'a "great" movie') == (
-        b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a \\"great\\" movie"]}],'
+        b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","parameters":{"content_type":"str"},"data":["a \\"great\\" movie"]}],'
         b'"outputs":[{"name":"predict"}]}'
     )
 
@@ -177,9 +177,11 @@ def test_gradio() -> None:
     found = drafts(published.GRADIO)
     assert set(found) == {"sentiment", "credit", "picture"}
     assert found["sentiment"].entry == {
-        "url": f"{URL}/gradio_api/run/sentiment",
+        "url": f"{URL}/gradio_api/call/sentiment",
         "json": {"data": ["{{ x }}"]},
-        "scores": {"pairs": {"at": "data[0].confidences", "label": "label", "score": "confidence"}},
+        "poll": {"url": "join('/', ['sentiment', event_id])"},
+        "sse": {"event": "complete"},
+        "scores": {"pairs": {"at": "[0].confidences", "label": "label", "score": "confidence"}},
         "missing": "censored",
     }
     assert found["sentiment"].example == "Hello!!"
