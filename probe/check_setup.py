@@ -56,7 +56,7 @@ def subject(project: Project, remote: Remote, given: Sequence[str]) -> Subject:
     configured = bool(tasks)
     tasks = tasks or _default_tasks(item, remote)
     others = [other.instance for other in items[1:] if canonical(other.instance) != canonical(item.instance)]
-    altered = [task.masker for task in tasks if task.item.id == item.id]
+    altered = [task.masker for task in tasks if task.item.id == item.id and (configured or item.kind != "tabular")]
     other = others[0] if others else _altered(item, altered)
     return Subject(item, other, tuple(tasks), configured)
 
@@ -131,7 +131,9 @@ def _tasks(project: Project, name: str) -> list[ProbeTask]:
 def _default_tasks(item: Item, remote: Remote) -> list[ProbeTask]:
     """One probe with default settings, to say what such a thing costs."""
     choice = method_choice(_METHOD, kind=item.kind, where="check")
-    settings: dict[str, Any] = {"background": [item.instance]} if item.kind == "tabular" else {}
+    settings: dict[str, Any] = {}
+    if isinstance(item.instance, dict):  # any other values do, as nothing of it is sent
+        settings["background"] = [{column: _unlike(value) for column, value in item.instance.items()}]
     try:
         masker = make_masker(item, choice.view, settings, seed=1, where="check")
     except ConfigError:  # nothing to switch in it: a probe of it costs nothing, as there can be none
@@ -150,6 +152,12 @@ def _default_tasks(item: Item, remote: Remote) -> list[ProbeTask]:
             seed=1,
         )
     ]
+
+
+def _unlike(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int | float) else f"not {value}"
 
 
 def _altered(item: Item, maskers: Sequence[Masker]) -> Instance | None:

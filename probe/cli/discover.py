@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
+from adapters.show import printable
 from probe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,9 +72,7 @@ def command(
 
 
 def _tell(line: str) -> None:
-    from probe.report.clean import safe_text
-
-    click.echo(safe_text(line, one_line=True), err=True)
+    click.echo(printable(line, 1000), err=True)
 
 
 def _check_places(out: Path | None, append: Path | None) -> None:

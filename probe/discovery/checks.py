@@ -16,6 +16,7 @@ _BATCH_TOLERANCE: Final = 1e-3  #: batches are computed in another order
 _LITTLE_MASS: Final = 0.9
 _UNITS: Final = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "day"}
 _SHOWN: Final = 4
+_READABLE: Final = ("json", "event-stream")  #: content types of answers that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def _of_scores(replies: Replies) -> list[Finding]:
 def _left_out(replies: Replies) -> list[Finding]:
     """P403: said by the config, or shown by answers with different labels."""
     one = replies.one
-    if one.censored and one.floor is not None:
+    if one.censored and one.floor is not None and math.fsum(one.scores.values()) < 1 - _ROUNDING:
         what = f"{len(one.scores)} labels are returned; any other scored at most {one.floor:.4g}"
         return [Finding("P403", what)]
     sets = {frozenset(each.scores) for each in _all(replies)}
@@ -115,7 +116,7 @@ def _noise(replies: Replies) -> list[Finding]:
 def _of_type(response: HttpResponse) -> list[Finding]:
     """P406."""
     kind = response.header("content-type")
-    if kind is not None and "json" in kind.lower():
+    if kind is not None and any(known in kind.lower() for known in _READABLE):
         return []
     return [Finding("P406", f"its content type is {kind[:60]!r}" if kind else "it has no content type")]
 

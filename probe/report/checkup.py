@@ -120,7 +120,7 @@ def _body(mark: str, body: bytes, *, full: bool) -> Iterator[str]:
         start = shown if full else shown[:48]
         yield f"{mark}{len(body):,} bytes that are no text: {start.hex(' ')}{'' if full else ' …'}"
     else:
-        yield from (mark + line for line in safe_text(text).split("\n"))
+        yield from ((mark + line).rstrip() for line in safe_text(text).split("\n"))
     if len(shown) < len(body):
         yield f"{mark}… {len(body):,} bytes in all: --full shows them, --json has them"
 

@@ -48,6 +48,11 @@ def scores(text: str) -> dict[str, float]:
     return {"no": 0.25, "yes": 0.75} if text == "good" else {"no": 0.5, "yes": 0.5}
 
 
+def best(text: str) -> dict[str, float]:
+    """Two of three labels."""
+    return {label: 0.9 * score for label, score in scores(text).items()}
+
+
 def rows(texts: list[str]) -> Any:
     return 200, {"rows": [scores(text) for text in texts]}
 
@@ -125,7 +130,7 @@ def test_rows_and_pictures(server: RunningServer, tmp_path: Path) -> None:
         done = here("check-endpoint", "rows", "--input", given, "--json", cwd=tmp_path)
         assert done.code == 0, done.err
         assert json.loads(done.json["exchanges"][0]["request"]["body"]) == {"inputs": [row]}
-        assert "a probe like this input with shapley" in done.json["foreseen"]
+        assert "a probe like this input with shapley: 15 evaluations in 2 requests" in done.json["foreseen"]
     picture = here("check-endpoint", "pictures", "--input", "grey.png", "--json", cwd=tmp_path)
     assert picture.code == 0, picture.err
     assert "a probe like this input with shapley: at most " in picture.json["foreseen"]
@@ -261,7 +266,8 @@ def test_noise_is_found_and_measured(tmp_path: Path) -> None:
         ({}, answering(rows), []),
         ({}, answering(lambda texts: (200, {"rows": [{"no": 0.9, "yes": 0.9}] * len(texts)})), ["P401", "P409"]),
         ({}, answering(lambda texts: (200, {"rows": [{"no": 0, "yes": 1}] * len(texts)})), ["P402", "P409"]),
-        ({"missing": "censored"}, answering(rows), ["P403"]),
+        ({"missing": "censored"}, answering(rows), []),  # what adds up to 1 leaves nothing to others
+        ({"missing": "censored"}, answering(lambda texts: (200, {"rows": [best(text) for text in texts]})), ["P403"]),
         (
             {},
             lambda _, body: web.Response(text=json.dumps(rows(body["texts"])[1]), content_type="text/html"),
@@ -273,7 +279,7 @@ def test_noise_is_found_and_measured(tmp_path: Path) -> None:
             ["P408"],
         ),
     ],
-    ids=["good", "sum", "hard labels", "top-k", "content type", "limits"],
+    ids=["good", "sum", "hard labels", "all labels", "top-k", "content type", "limits"],
 )
 def test_what_is_odd_has_a_code(changes: dict[str, Any], answer: Any, expected: list[str], tmp_path: Path) -> None:
     with publishing({}, answer) as server:

@@ -56,6 +56,7 @@ def test_every_code_is_worded() -> None:
         (Prediction({"a": 1.0}, floor=0.0), ["P402"]),
         (Prediction({"a": 1.0}), []),
         (Prediction({"a": 0.6, "b": 0.1}, floor=0.1, censored=True), ["P403"]),
+        (Prediction({"a": 0.6, "b": 0.4}, floor=0.4, censored=True), []),
         (Prediction({"a": 0.6, "b": 0.4}, mass=0.2), ["P407"]),
         (Prediction({"a": 0.6, "b": 0.4}, mass=0.97), []),
     ],
@@ -89,6 +90,7 @@ def test_a_content_type_that_is_not_jsons() -> None:
     assert found(response=page) == [Finding("P406", "its content type is 'text/html'")]
     assert codes(response=HttpResponse(200, (), b"{}")) == ["P406"]
     assert codes(response=HttpResponse(200, (("content-type", "application/problem+json"),), b"{}")) == []
+    assert codes(response=HttpResponse(200, (("content-type", "text/event-stream"),), b"{}")) == []
 
 
 def test_limits_that_the_config_does_not_have() -> None:

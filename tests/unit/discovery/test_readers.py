@@ -60,7 +60,8 @@ def test_v2_metadata_makes_a_whole_endpoint() -> None:
     )
     assert text.kind == "text"
     assert sent(text, 'a "great" movie') == (
-        b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","parameters":{"content_type":"str"},"data":["a \\"great\\" movie"]}],'
+        b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES",'
+        b'"parameters":{"content_type":"str"},"data":["a \\"great\\" movie"]}],'
         b'"outputs":[{"name":"predict"}]}'
     )
 
