@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from adapters.auth import Credentials, resolve_credentials
-from adapters.base import Adapter, HttpRequest, HttpResponse, Limits, LocalCall, Request, Secrets, Transport
+from adapters.base import REDACTED, Adapter, HttpRequest, HttpResponse, Limits, LocalCall, Request, Secrets, Transport
 from adapters.callable import CallableAdapter, LocalTransport
 from adapters.decode import BoundedDecoder, TooLarge, Undecodable
 from adapters.errors import AdapterError, MaybeBilled, NotSent, SpecError
@@ -96,6 +96,8 @@ class HttpTransport:
         url, headers = self._credentials.apply(request)
         outgoing = self._outgoing(request, url, headers, _Trip())
         redact = self.secrets.redact
+        if self._credentials.signer is not None:
+            outgoing.headers["authorization"] = REDACTED  # made for this one request when it leaves
         shown = tuple((name.decode("latin-1").lower(), redact(_text(value))) for name, value in outgoing.headers.raw)
         return replace(request, url=redact(url), headers=shown)
 

@@ -1,25 +1,31 @@
-"""What ``probe check-endpoint`` sends, and what it foresees: inputs from the command line or the config. Sends nothing."""
+"""What ``probe check-endpoint`` asks about, and what it makes of the answers. Sends nothing."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters import Instance
+from adapters import Instance, announced
 from probe.config import Config, SurveyConfig
+from probe.discovery.checks import Replies, findings
+from probe.engine.checkup import CheckUp
 from probe.engine.keys import canonical
+from probe.engine.plan import PlannedEndpoint, make_plan
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError
 from probe.inputs import Item, as_item, load_items, read_image, read_rows
 from probe.maskers.base import Masker
-from probe.setup import Project, make_masker, method_choice
+from probe.methods.base import Finding
+from probe.setup import Project, code_version, make_masker, method_choice
 from probe.targets import TargetSpec
+from storage import Store
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm"}
 _TABLES = {".csv", ".parquet"}
@@ -37,6 +43,11 @@ class Subject:
     tasks: tuple[ProbeTask, ...]
     configured: bool
 
+    @property
+    def methods(self) -> str:
+        """The names of the probes' methods."""
+        return ", ".join(dict.fromkeys(task.method.name for task in self.tasks))
+
 
 def subject(project: Project, remote: Remote, given: Sequence[str]) -> Subject:
     """The inputs in ``given``, else those that the config's probes and surveys have for this endpoint.
@@ -52,13 +63,43 @@ def subject(project: Project, remote: Remote, given: Sequence[str]) -> Subject:
             "JSON or FILE"
         )
     item = items[0]
-    tasks = _tasks(project, name)
+    try:
+        tasks = _tasks(project, name)
+    except ConfigError:  # of the probes, not of the endpoint: `probe plan` words it
+        tasks = []
     configured = bool(tasks)
     tasks = tasks or _default_tasks(item, remote)
     others = [other.instance for other in items[1:] if canonical(other.instance) != canonical(item.instance)]
     altered = [task.masker for task in tasks if task.item.id == item.id and (configured or item.kind != "tabular")]
     other = others[0] if others else _altered(item, altered)
     return Subject(item, other, tuple(tasks), configured)
+
+
+def findings_of(remote: Remote, about: Subject, outcome: CheckUp, *, now: datetime) -> list[Finding]:
+    """What the answers say about the endpoint; nothing if the first request brought none."""
+    answers = {each.step.what: each.predictions for each in outcome.exchanges if each.answered}
+    response = outcome.exchanges[0].response if outcome.exchanges else None
+    one = answers.get("one input", [None])[0]
+    if one is None or response is None:
+        return []
+    batch = answers.get("a batch", [None, None])
+    replies = Replies(
+        one,
+        again=answers.get("the same input again", [None])[0],
+        batched=batch[-1],
+        other=answers.get("another input", batch)[0],
+        differ=about.other is not None,
+    )
+    return findings(replies, response, limits=remote.adapter.limits, announced=announced(response.headers, now=now))
+
+
+def foreseen(about: Subject, store: Store, *, now: datetime) -> PlannedEndpoint | None:
+    """What the subject's probes will send and cost, given what is in the ledger by now; ``None`` if that cannot be said."""
+    if not about.tasks:
+        return None
+    with suppress(ConfigError):  # a budget too small, say: `probe plan` words it
+        return make_plan(about.tasks, store, now=now, code_version=code_version()).endpoints[0]
+    return None
 
 
 def _given(text: str) -> Item:

@@ -15,10 +15,9 @@ from probe.errors import BudgetReached, ConfigError, EndpointDown, ProbeError
 
 if TYPE_CHECKING:
     from probe.check_setup import Subject
-    from probe.engine.checkup import CheckUp, Exchange
+    from probe.engine.checkup import CheckUp
     from probe.engine.outcome import Stop
     from probe.engine.tasks import Remote
-    from probe.methods.base import Finding
     from probe.report.checkup import Checked
     from storage import Store
 
@@ -104,57 +103,26 @@ def _announce(name: str, what: list[str], price: int, currency: str) -> None:
 
 def _checked(remote: Remote, about: Subject, outcome: CheckUp, store: Store) -> Checked:
     from adapters import announced
+    from probe.check_setup import findings_of, foreseen
+    from probe.cli.plan import endpoint_words
     from probe.engine.budget import money
     from probe.report.checkup import Checked
 
     now = datetime.now(UTC)
-    answered = [each for each in outcome.exchanges if each.answered]
     responses = [each.response for each in outcome.exchanges if each.response is not None]
-    said = announced(responses[-1].headers, now=now) if responses else ()
     price = remote.adapter.price
     cost = f"{len(outcome.exchanges)} requests"
     cost += f", {money(outcome.cost_micro)} {price.currency}" if not price.is_free else ""
+    ahead = foreseen(about, store, now=now) if outcome.stop is None else None
+    whose = "the config's probes" if about.configured else f"a probe like this input with {about.methods}"
     return Checked(
         endpoint=remote.adapter.name,
         exchanges=outcome.exchanges,
-        findings=_findings(remote, about, answered, now) if answered else (),
-        announced=said,
+        findings=findings_of(remote, about, outcome, now=now),
+        announced=announced(responses[-1].headers, now=now) if responses else (),
         cost=cost,
-        foreseen=_foreseen(about, store, now) if answered else "",
+        foreseen="" if ahead is None else f"{whose}: {endpoint_words(ahead)}",
     )
-
-
-def _findings(remote: Remote, about: Subject, answered: list[Exchange], now: datetime) -> list[Finding]:
-    from adapters import announced
-    from probe.discovery.checks import Replies, findings
-
-    by_step = {each.step.what: each.predictions for each in answered}
-    one = by_step["one input"][0]
-    response = answered[0].response
-    if one is None or response is None:
-        return []
-    again = by_step.get("the same input again", [None])[0]
-    batch = by_step.get("a batch", [None, None])
-    other = by_step.get("another input", batch)[0]
-    replies = Replies(one, again, batch[-1], other, differ=about.other is not None)
-    said = announced(response.headers, now=now)
-    return findings(replies, response, limits=remote.adapter.limits, announced=said)
-
-
-def _foreseen(about: Subject, store: Store, now: datetime) -> str:
-    """What the config's probes of this endpoint, else one with default settings, will send and cost."""
-    from probe.cli.plan import endpoint_words
-    from probe.engine.plan import make_plan
-    from probe.setup import code_version
-
-    if not about.tasks:
-        return ""
-    try:
-        plan = make_plan(about.tasks, store, now=now, code_version=code_version())
-    except ConfigError as error:
-        return str(error)
-    whose = "the config's probes" if about.configured else f"a probe like this input with {about.tasks[0].method.name}"
-    return f"{whose}: {endpoint_words(plan.endpoints[0])}"
 
 
 def _failure(name: str, stop: Stop) -> ProbeError:

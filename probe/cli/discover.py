@@ -6,7 +6,6 @@ import asyncio
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import click
 import yaml
 
 from adapters.show import printable
-from probe.errors import ConfigError
+from probe.errors import ConfigError, EndpointDown
 
 if TYPE_CHECKING:
     from probe.discovery import Draft, Explored
@@ -96,7 +95,7 @@ def _access(auth: str | None, headers: Iterable[str]) -> dict[str, Any]:
     if auth is not None:
         try:
             access["auth"] = yaml.safe_load(auth)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:
             raise ConfigError("--auth is not YAML; write it as in a config: '{bearer: \"${NAME}\"}'") from error
     for header in headers:
         key, colon, value = header.partition(":")
@@ -107,29 +106,13 @@ def _access(auth: str | None, headers: Iterable[str]) -> dict[str, Any]:
 
 
 def _usable(found: Explored, access: Mapping[str, Any], name: str | None) -> list[Draft]:
-    """The drafts with the user's access and names, without those that do not make an endpoint (a hostile document's)."""
-    from adapters import SpecError, endpoint_from_config
-    from probe.errors import EndpointDown
+    from probe.discovery import fitted
 
-    usable: list[Draft] = []
-    reason = ""
-    for draft in found.drafts:
-        wanted = draft.name if name is None else name if len(found.drafts) == 1 else f"{name}-{draft.name}"
-        taken = {other.name for other in usable}
-        own = next(
-            each for number in range(len(taken) + 1) if (each := wanted + f"-{number + 1}" * (number > 0)) not in taken
-        )
-        headers = {**access.get("headers", {}), **draft.entry.get("headers", {})}
-        entry = {"url": draft.entry["url"], **access, **draft.entry, **({"headers": headers} if headers else {})}
-        try:
-            endpoint_from_config(own, entry, environment=os.environ, base=Path())
-        except SpecError as error:
-            reason = str(error)
-            _tell(f"left out, as it makes no endpoint: {error}")
-            continue
-        usable.append(replace(draft, name=own, entry=entry))
+    usable, reasons = fitted(found.drafts, access, name=name)
     if not usable:
-        raise EndpointDown(f"what it publishes makes no endpoint: {reason}")
+        raise EndpointDown(f"what it publishes makes no endpoint: {reasons[0]}")
+    for reason in reasons:
+        _tell(f"left out, as it makes no endpoint: {reason}")
     return usable
 
 

@@ -27,6 +27,7 @@ from probe.discovery.base import (
 )
 
 _SCORES = re.compile(r"prob|score|softmax|logit|confidence", re.IGNORECASE)
+_GUESSED = 4  #: columns, where the metadata does not say how many
 _PIXELS = 3  #: colours of a picture's last dimension
 
 
@@ -92,7 +93,7 @@ def _draft(base: str, name: str, metadata: Mapping[str, Any], by: str, *, texts:
     """``texts``: the content type of texts that have none of their own."""
     inputs, outputs = _tensors(metadata.get("inputs"), texts=texts), _tensors(metadata.get("outputs"))
     if not inputs:
-        raise _Unusable("its metadata names no inputs, so neither name, type nor width of what it takes is known")
+        return _guess(base, name, by, of_mlserver=texts is not None)
     batched = all(tensor.batched for tensor in inputs)
     sent, kind, example = _inputs(inputs)
     output = _best(outputs)
@@ -107,6 +108,40 @@ def _draft(base: str, name: str, metadata: Mapping[str, Any], by: str, *, texts:
         entry["batch"] = BATCH
         notes["batch"] = ("the first dimension is open; how many it may be, the metadata does not say",)
     return Draft(endpoint_name(name), entry, kind, example, notes, complete=output is not None)
+
+
+def _guess(base: str, name: str, by: str, *, of_mlserver: bool) -> Draft:
+    """A model whose metadata names no inputs: what such servers call them by default, and a width that stands in."""
+    body: dict[str, Any] = {
+        "inputs": [
+            {
+                "name": "input-0",
+                "shape": ["{{ n }}", _GUESSED],
+                "datatype": "FP64",
+                "data": [{"$each": "{{ x | list }}"}],
+            }
+        ]
+    }
+    output: dict[str, Any] = {}
+    notes = {
+        "url": (by,),
+        "json": (
+            "TODO inputs: the metadata names none, so name, datatype and width are guesses",
+            f"rows of a table, {_GUESSED} columns wide",
+        ),
+        "labels": ("TODO labels: [first, second, …]; without, they are 0, 1, …",),
+    }
+    if of_mlserver:  # which otherwise answers with labels only
+        body["outputs"] = [{"name": "predict_proba"}]
+        output = {"output": "predict_proba"}
+    entry = {
+        "url": f"{base}/v2/models/{in_url(name)}/infer",
+        "json": body,
+        "scores": {"tensor": output},
+        "batch": BATCH,
+    }
+    row = {f"x{number}": 1.0 for number in range(_GUESSED)}
+    return Draft(endpoint_name(name), entry, "tabular", row, notes, complete=False)
 
 
 def _tensors(value: Any, *, texts: str | None = None) -> list[_Tensor]:

@@ -23,7 +23,7 @@ from adapters import (
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
-from probe.engine.dispatch import Dispatcher, summed
+from probe.engine.dispatch import Dispatcher, Stats, summed
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
 from probe.engine.outcome import Stop
@@ -132,7 +132,9 @@ async def check_up(
     store.start_run(run)
     exchanges: list[Exchange] = []
     stop: Stop | None = None
+    stats = Stats()
     async with AsyncExitStack() as stack:
+        stack.callback(lambda: store.finish_run(run.id, _status(stop, exchanges, steps), clock.now(), summed([stats])))
         listening = _Listening(open_transport(remote.adapter))
         stack.push_async_callback(listening.aclose)
         journal = Journal(store)
@@ -151,6 +153,7 @@ async def check_up(
             policy=_ONCE,
             clock=clock,
         )
+        stats = dispatcher.stats
         most = budget.requests
         for step in steps:
             one_more = budget.spent_requests + 1  # an input that is refused is not looked for in its batch
@@ -161,9 +164,11 @@ async def check_up(
             if not exchange.answered:
                 stop = _why(exchange, dispatcher)
                 break
-    status: Literal["finished", "partial"] = "finished" if stop is None else "partial"
-    await asyncio.to_thread(store.finish_run, run.id, status, clock.now(), summed([dispatcher.stats]))
-    return CheckUp(tuple(exchanges), stop, dispatcher.stats.cost_micro)
+    return CheckUp(tuple(exchanges), stop, stats.cost_micro)
+
+
+def _status(stop: Stop | None, exchanges: Sequence[Exchange], steps: Sequence[Step]) -> Literal["finished", "partial"]:
+    return "finished" if stop is None and len(exchanges) == len(steps) else "partial"
 
 
 async def _carry_out(

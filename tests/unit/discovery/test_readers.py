@@ -101,7 +101,6 @@ def test_one_input_for_each_column() -> None:
 @pytest.mark.parametrize(
     ("inputs", "reason"),
     [
-        ([], "names no inputs"),
         ([{"name": "x", "datatype": "FP32", "shape": [-1, -1]}], "how wide a row is"),
         ([{"name": "x", "datatype": "FP32", "shape": [-1, 3, 224, 224]}], "neither rows nor pictures"),
         ([{"name": "x", "datatype": "BYTES", "shape": [-1, 5]}], "several texts at once"),
@@ -113,6 +112,16 @@ def test_v2_metadata_that_says_too_little_is_said(inputs: list[Any], reason: str
     found = explored(documents, model="m")
     assert found.drafts == ()
     assert reason in found.remarks[0]
+
+
+def test_mlserver_without_metadata_is_a_draft_with_a_width_to_fill_in() -> None:
+    documents = {"GET /v2": {"name": "mlserver"}, "GET /v2/models/m": {"inputs": [], "outputs": []}}
+    [draft] = explored(documents, model="m").drafts
+    assert not draft.complete
+    assert draft.entry["json"]["outputs"] == [{"name": "predict_proba"}]
+    assert draft.entry["scores"] == {"tensor": {"output": "predict_proba"}}
+    assert "TODO inputs" in draft.notes["json"][0]
+    assert sent(draft, [1, 2, 3, 4]).startswith(b'{"inputs":[{"name":"input-0","shape":[1,4],"datatype":"FP64"')
 
 
 def test_kserve_without_metadata_is_drafted_by_its_list() -> None:
