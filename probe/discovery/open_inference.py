@@ -27,6 +27,7 @@ from probe.discovery.base import (
 )
 
 _SCORES = re.compile(r"prob|score|softmax|logit|confidence", re.IGNORECASE)
+_MOST_COLUMNS = 1000
 _GUESSED = 4  #: columns, where the metadata does not say how many
 _PIXELS = 3  #: colours of a picture's last dimension
 
@@ -164,6 +165,8 @@ def _inputs(tensors: Sequence[_Tensor]) -> tuple[list[Any], Any, Any]:
     """The request's inputs, the kind of what goes in, and an example of it."""
     if len(tensors) == 1:
         return _one_input(tensors[0])
+    if len(tensors) > _MOST_COLUMNS:
+        raise _Unusable(f"it takes {len(tensors)} tensors, which are too many to be columns")
     if not all(tensor.single for tensor in tensors):
         raise _Unusable(f"it takes {len(tensors)} tensors, not all of one value an input: write json by hand")
     columns, example = [], {}
@@ -189,7 +192,7 @@ def _one_input(tensor: _Tensor) -> tuple[list[Any], Any, Any]:
     if width < 1:
         raise _Unusable(f"its input {list(tensor.shape)} does not say how wide a row is")
     row = "{{ x | list }}"
-    return [_input(tensor, row)], "tabular", {f"x{number}": 1.0 for number in range(min(width, 1000))}
+    return [_input(tensor, row)], "tabular", {f"x{number}": 1.0 for number in range(min(width, _MOST_COLUMNS))}
 
 
 def _input(tensor: _Tensor, value: str) -> dict[str, Any]:

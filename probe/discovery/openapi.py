@@ -53,7 +53,6 @@ def document(data: Mapping[str, Any], base: str, model: str | None, *, by: str) 
     paths = data.get("paths")
     if not isinstance(paths, Mapping) or not isinstance(data.get("openapi"), str):
         return Found()
-    schemas = Schemas(data)
     drafts: list[Draft] = []
     remarks: list[str] = []
     for path, operations in list(paths.items())[:_MOST_PATHS]:
@@ -63,7 +62,7 @@ def document(data: Mapping[str, Any], base: str, model: str | None, *, by: str) 
         if model not in {None, path, path.strip("/"), endpoint_name(path)}:
             continue
         try:
-            drafts.append(_draft(schemas, base, path, operation, by))
+            drafts.append(_draft(Schemas(data), base, path, operation, by))
         except _Unusable as reason:
             remarks.append(f"POST {told(path)}: {reason}")
     if len(drafts) > MOST_DRAFTS:

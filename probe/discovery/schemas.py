@@ -12,7 +12,9 @@ from probe.discovery.base import is_name, quoted
 #: what a schema stands for, as an input; ``many``: a list of these
 What: TypeAlias = Literal["text", "row", "record", "picture", "base64"]
 
-_DEEPEST: Final = 12  #: schemas inside of schemas, references included
+_DEEPEST: Final = 12  #: references and alternatives followed for one schema
+_DEEPEST_SCORES: Final = 4  #: objects inside of objects in which scores are looked for
+_MOST_SCHEMAS: Final = 5000  #: looked at for one operation; a document may hold itself in many ways
 _MOST_PROPERTIES: Final = 500
 _NUMBERS = {"number", "integer"}
 _SCALARS = {"number", "integer", "string", "boolean"}
@@ -33,14 +35,16 @@ class Wanted:
 
 
 class Schemas:
-    """The schemas of one document. References lead nowhere outside of it."""
+    """The schemas of one document, for one operation. References lead nowhere outside of it."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
         self._document = document
+        self._left = _MOST_SCHEMAS
 
     def plain(self, schema: Any, depth: int = 0) -> Mapping[str, Any]:
         """``schema`` with its reference followed and the first alternative taken that is not null."""
-        if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        self._left -= 1
+        if not isinstance(schema, Mapping) or depth > _DEEPEST or self._left < 0:
             return {}
         reference = schema.get("$ref")
         if isinstance(reference, str):
@@ -64,11 +68,11 @@ class Schemas:
         return found
 
     def properties(self, schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-        """Of an object: its properties by name."""
+        """Of an object: its properties by name; none if they are too many to be meant."""
         found = schema.get("properties")
-        if not isinstance(found, Mapping):
+        if not isinstance(found, Mapping) or len(found) > _MOST_PROPERTIES:
             return {}
-        return {name: self.plain(each) for name, each in list(found.items())[:_MOST_PROPERTIES] if is_name(name)}
+        return {name: self.plain(each) for name, each in found.items() if is_name(name)}
 
     def items(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a list: what it holds."""
@@ -147,7 +151,7 @@ class Schemas:
         """The list of rows in an answer to many inputs."""
         if schema.get("type") == "array":
             return path, schema
-        if depth < _DEEPEST:
+        if depth < _DEEPEST_SCORES and self._left > 0:
             for name, each in self._likely(schema):
                 found = self._list(each, _join(path, name), depth + 1)
                 if found[0] is not None:
@@ -166,7 +170,7 @@ class Schemas:
             if inside.get("type") == "array":  # one input, answered as a list of one
                 return self._pairs(self.items(inside), f"{path}[0]" if path != "@" else "[0]")
             return self._pairs(inside, path)
-        if kind != "object" or depth > _DEEPEST:
+        if kind != "object" or depth > _DEEPEST_SCORES or self._left < 0:
             return None
         if self.plain(schema.get("additionalProperties")).get("type") in _NUMBERS:
             return {"scores": {"map": path}}

@@ -370,6 +370,17 @@ def test_names_and_inputs_that_are_missing(tmp_path: Path) -> None:
     assert "begins like JSON" in broken.error
 
 
+def test_a_probe_that_is_wrong_does_not_keep_an_endpoint_from_being_checked(tmp_path: Path) -> None:
+    with publishing({}, answering(rows)) as server:
+        document = config(server.url)
+        document["probes"]["reviews"]["inputs"] = "none/*.txt"
+        write(tmp_path, document)
+        done = here("check-endpoint", "words", "--input", "good", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert done.json["foreseen"].startswith("a probe like this input with shapley: ")
+    assert here("plan", cwd=tmp_path).code == 2
+
+
 def test_a_survey_lends_its_inputs_without_the_truth(tmp_path: Path) -> None:
     def classify(_: str, body: Any) -> Any:
         assert set(body["rows"][0]) == {"age"}

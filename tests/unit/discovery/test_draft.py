@@ -148,6 +148,18 @@ def holds(drafts: tuple[Draft, ...]) -> None:
         assert json.dumps(found) == json.dumps({draft.name: dict(draft.entry) for draft in drafts})
 
 
+def test_a_schema_that_holds_itself_in_many_ways_comes_to_an_end() -> None:
+    loop = {"$ref": "#/components/schemas/Loop"}
+    schemas = {"Loop": {"type": "object", "properties": {f"p{number}": loop for number in range(300)}}}
+    answers = {"200": {"content": {"application/json": {"schema": loop}}}}
+    body = {"content": {"application/json": {"schema": {"type": "object", "properties": {"text": {"type": "string"}}}}}}
+    operation = {"post": {"requestBody": body, "responses": answers}}
+    data = {"openapi": "3.1.0", "paths": {f"/{number}": operation for number in range(50)}}
+    found = openapi_document({**data, "components": {"schemas": schemas}}, URL, None, by="GET /openapi.json")
+    assert len(found.drafts) == 10
+    assert not any(draft.complete for draft in found.drafts)
+
+
 @given(body=SCHEMA, answer=SCHEMA, path=st.one_of(NAMES.map(lambda name: "/" + name), NAMES), loop=SCHEMA)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_openapi_document_is_read_without_a_crash(body: Any, answer: Any, path: str, loop: Any) -> None:
