@@ -49,7 +49,7 @@ class RetryPolicy:
     """
 
     attempts: int = 5  #: in all, throttled ones aside
-    throttled_attempts: int = 12
+    throttled_attempts: int = 10  #: LLMock, which judges clients, calls more a storm
     first_wait: float = (
         0.1  #: seconds after a failure; three times as long after every further one, times a random 0.5 … 1
     )
