@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.endpoints.apps.llama import chat, positive, tokens
+from tests.endpoints.exact import shapley
 from tests.endpoints.software import API_KEY
 from tests.endpoints.using import endpoint, probe_of, run, scores, send, shares
 
@@ -133,19 +131,3 @@ def test_a_prompt_that_is_too_long_is_not_sent_again(llama: str) -> None:
     verdict = adapter.classify(answer)
     assert verdict.kind == "reject"
     assert "exceeds the available context size (512 tokens)" in verdict.reason
-
-
-def shapley(players: tuple[str, ...], value: Callable[..., float]) -> dict[str, float]:
-    """By the definition: the mean over all orders, grouped by what came before."""
-    n = len(players)
-    found = {}
-    for player in players:
-        others = [other for other in players if other != player]
-        found[player] = sum(
-            (value(*(each for each in players if each in before or each == player))
-            - value(*(each for each in players if each in before)))
-            * math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
-            for size in range(n)
-            for before in itertools.combinations(others, size)
-        )  # fmt: skip
-    return found
