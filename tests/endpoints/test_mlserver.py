@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,7 +50,7 @@ MOOD = """
         batch: 3
         labels: [neg, pos]
 """
-KNOWN = {"model": "iris", "width": 4, "output": "predict_proba"}
+KNOWN: dict[str, Any] = {"model": "iris", "width": 4, "output": "predict_proba"}
 
 
 @pytest.mark.parametrize("config", [IRIS, PRESET], ids=["by hand", "preset"])
@@ -99,7 +100,7 @@ def test_the_same_500_stops_at_its_second_time(mlserver: str, tmp_path: Path) ->
     [({"model": "nope"}, 404, "Model nope not found"), ({"output": "nope"}, 400, "nope was received")],
 )
 def test_what_is_not_there_is_said_in_the_servers_words(
-    mlserver: str, tmp_path: Path, changed: dict[str, str], status: int, says: str
+    mlserver: str, tmp_path: Path, changed: dict[str, Any], status: int, says: str
 ) -> None:
     rows.tables(tmp_path)
     done = run(tmp_path, IRIS + rows.PROBE, url=mlserver, **KNOWN | changed)
