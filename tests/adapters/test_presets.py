@@ -10,9 +10,9 @@ import base64
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -89,18 +89,19 @@ def test_authentication_is_the_providers(name: str) -> None:
     )
     request = made.request(instances(case))
     url, headers = credentials.apply(request)
-    added = dict(headers[len(request.headers) :])
+    added = {key.lower(): value for key, value in headers[len(request.headers) :]}
     assert {"url": url, **added} == {"url": request.url, **wanted}
     assert "secret" not in repr(request)
 
 
-def answers() -> Iterator[Any]:
-    for name, case in CASES.items():
-        for number, answer in enumerate(case["answers"]):
-            yield pytest.param(name, answer, id=f"{name}-{number}-{answer.get('status', 200)}")
+ANSWERS = [
+    pytest.param(name, answer, id=f"{name}-{number}-{answer.get('status', 200)}")
+    for name, case in CASES.items()
+    for number, answer in enumerate(case["answers"])
+]
 
 
-@pytest.mark.parametrize(("name", "answer"), answers())
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
 def test_the_answer_is_read_as_the_provider_means_it(name: str, answer: dict[str, Any]) -> None:
     case = CASES[name]
     made = adapter({"adapter": name, **case["entry"]})
@@ -202,7 +203,7 @@ class TestParameters:
 class TestOverriding:
     """The user's keys lie over the preset's, key by key."""
 
-    CHAT = {"adapter": "openai-chat", "model": "m", "labels": ["yes", "no"]}
+    CHAT: ClassVar = {"adapter": "openai-chat", "model": "m", "labels": ["yes", "no"]}
 
     def test_one_key_deep_inside_leaves_its_neighbours(self) -> None:
         made = adapter({**self.CHAT, "json": {"top_logprobs": 5, "seed": 1}, "scores": {"logprobs": {"fold": False}}})
