@@ -254,3 +254,43 @@ def test_the_table_is_of_these_columns() -> None:
     for preset in presets().values():
         assert set(preset.about) == set(COLUMNS), preset.name
         assert not [value for value in preset.about.values() if re.search(r"[|\n]", str(value))], preset.name
+
+
+class TestResultsThatComeLater:
+    """Replicate and Gradio: from the answer to the start to where the result is."""
+
+    REPLICATE: ClassVar = {"adapter": "replicate", "version": "5c7d"}
+    GRADIO: ClassVar = {"adapter": "gradio", "server": "https://owner-space.hf.space/app", "api": "predict"}
+    START: ClassVar = {
+        "id": "gm3",
+        "status": "starting",
+        "output": None,
+        "error": None,
+        "urls": {"get": "https://api.replicate.com/v1/predictions/gm3"},
+    }
+
+    def test_replicate(self) -> None:
+        made = adapter(self.REPLICATE)
+        step = made.follow(answer(self.START, 201), None)
+        assert step is not None
+        assert (step.request.method, step.request.url, step.wait) == ("GET", self.START["urls"]["get"], 1.0)
+        assert made.follow(answer({**self.START, "status": "processing"}), step) == step
+        done = answer({**self.START, "status": "succeeded", "output": {"a": 0.25}})
+        assert made.follow(done, step) is None
+        assert made.predictions(done, 1) == [Prediction({"a": 0.25})]
+
+    @pytest.mark.parametrize(("status", "error"), [("failed", "CUDA out of memory"), ("canceled", None)])
+    def test_a_failure_at_replicate(self, status: str, error: str | None) -> None:
+        verdict = adapter(self.REPLICATE).classify(answer({**self.START, "status": status, "error": error}))
+        assert verdict.kind == "reject"
+        assert (error or status) in verdict.reason
+
+    def test_gradio(self) -> None:
+        step = adapter(self.GRADIO).follow(answer({"event_id": "6a1f"}), None)
+        assert step is not None
+        assert step.request.url == "https://owner-space.hf.space/app/gradio_api/call/predict/6a1f"
+        assert ("accept", "text/event-stream") in step.request.headers
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, (), json.dumps(body).encode())
