@@ -261,7 +261,7 @@ class TestResultsThatComeLater:
 
     REPLICATE: ClassVar = {"adapter": "replicate", "version": "5c7d"}
     GRADIO: ClassVar = {"adapter": "gradio", "server": "https://owner-space.hf.space/app", "api": "predict"}
-    START: ClassVar = {
+    START: ClassVar[dict[str, Any]] = {
         "id": "gm3",
         "status": "starting",
         "output": None,
