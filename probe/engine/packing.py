@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
 
-from adapters import Adapter, AdapterError, HttpRequest, Instance, Request, RequestTooLarge
+from adapters import HttpRequest, Request, RequestTooLarge
 
 _RECENT = 8  #: requests
 
@@ -27,18 +26,3 @@ class Packing:
         fits = rendered.fits if isinstance(rendered, HttpRequest | RequestTooLarge) else None
         if fits is not None:
             self._recent.append(fits)
-
-
-def expected_size(adapter: Adapter, inputs: Sequence[Callable[[], Instance]]) -> int:
-    """How many of ``inputs`` will go into one request, from a few that are rendered and not sent."""
-    packing = Packing(adapter.max_batch)
-    try:
-        alone = adapter.request([inputs[0]()]) if inputs and adapter.max_batch > 1 else None
-        if isinstance(alone, HttpRequest) and alone.fits is not None:
-            batch = [render() for render in inputs[: min(adapter.max_batch, alone.fits)]]
-            packing.heed(adapter.request(batch))
-    except RequestTooLarge as error:
-        packing.heed(error)
-    except AdapterError:  # the run will say what is wrong with it
-        pass
-    return packing.size

@@ -10,17 +10,15 @@ from datetime import datetime
 
 import numpy as np
 
-from adapters import Adapter, AdapterError, Usage
+from adapters import Adapter
 from probe.engine.answers import Answers
 from probe.engine.bills import bills
+from probe.engine.estimate import expected_size, expected_usage, price_of
 from probe.engine.known import Earlier
-from probe.engine.packing import expected_size
 from probe.engine.schedule import Lookup, Need, collect
 from probe.engine.tasks import ProbeTask, check_readings
 from probe.methods.base import CoalitionTable, Foreseeable
 from storage import Store, records
-
-_SAMPLE = 20  #: requests rendered to estimate the tokens and units of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,7 @@ def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count
         if not need.known:
             stages[need.of_whole] += 1
             traffic.needs.append(need)
-    traffic.batch = expected_size(adapter, [need.job().render for need in traffic.needs[: adapter.max_batch]])
+    traffic.batch = expected_size(adapter, traffic.needs)
     for evaluations in stages.values():
         traffic.add(evaluations)
 
@@ -233,42 +231,19 @@ def _lines(
 
 def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
     limits, price = adapter.limits, adapter.price
-    requests = traffic.requests
-    usage = _usage(traffic, adapter)
+    requests, evaluations = traffic.requests, traffic.evaluations
+    usage = expected_usage(adapter, traffic.needs, evaluations=evaluations, requests=requests, size=traffic.batch)
     seconds = [requests * limits.period / limits.rate] if limits.rate else []
     seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
         adapter.name,
-        traffic.evaluations,
+        evaluations,
         requests,
-        price.request_micro * (requests - 1) + price.item_micro * traffic.evaluations + price.of(0, usage)
-        if requests
-        else 0,
+        price_of(adapter, usage, evaluations=evaluations, requests=requests),
         price.currency,
         max(seconds, default=None),
         sum(need.unsure for need in traffic.needs),
         traffic.at_most,
-        usage.total if price.counts_tokens or limits.tokens else 0,
+        usage.total,
         usage.units,
-    )
-
-
-def _usage(traffic: _Traffic, adapter: Adapter) -> Usage:
-    """What all requests come to in tokens and units, from the mean of a few that are rendered and not sent."""
-    needs = traffic.needs
-    if not needs or not (adapter.price.counts_length or adapter.limits.tokens):
-        return Usage()
-    size = traffic.batch
-    batches = [needs[start : start + size] for start in range(0, len(needs), size)]
-    sample = batches[:: max(1, len(batches) // _SAMPLE)]
-    try:
-        found = [adapter.estimate(adapter.request([need.job().render() for need in batch])) for batch in sample]
-    except AdapterError:  # the run will say what is wrong with it
-        return Usage()
-    scale = traffic.requests / len(found)
-    of_each = traffic.evaluations / sum(map(len, sample))
-    return Usage(
-        math.ceil(scale * sum(each.input for each in found)),
-        math.ceil(scale * sum(each.output for each in found)),
-        math.ceil(of_each * sum(each.units for each in found)),
     )
