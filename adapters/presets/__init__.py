@@ -94,7 +94,7 @@ class _Filling:
 
     def __call__(self, tree: Tree) -> Tree:
         if isinstance(tree, Mapping):
-            return {self._text(key): self(value) for key, value in tree.items()}
+            return {self(key): self(value) for key, value in tree.items()}
         if isinstance(tree, list):
             return [self(value) for value in tree]
         if not isinstance(tree, str):

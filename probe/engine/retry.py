@@ -30,8 +30,8 @@ class TryAgain(Exception):
         self.cause = cause
 
     def fingerprint(self) -> tuple[int, bytes] | None:
-        """Status and body of a server error: the same again for the same request means that asking again is no use. Long numbers
-        and ids in the body, which may be of the request, do not count.
+        """Status and body of a server error: the same again for the same request means that asking again is no use. Ids and
+        long numbers in the body, which may be of the request, do not count.
 
         A gateway that is overloaded or has lost its server says the same to everybody, whatever they ask.
         """
