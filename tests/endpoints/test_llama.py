@@ -45,6 +45,26 @@ CHAT = """
 """
 
 
+#: the same by preset
+PRESET = """
+    endpoints:
+      chat:
+        adapter: openai-chat
+        server: @url/v1
+        model: anything
+        auth: {bearer: "${LLAMA_KEY}"}
+        instruction: Say whether the review is good or bad.
+        labels: [positive, negative]
+    probes:
+      review:
+        kind: text
+        inputs: {inline: ["wonderful dull plot"]}
+        endpoints: [chat]
+        methods: [occlusion]
+        target: positive
+"""
+
+
 @cache
 def truth(*kept: str) -> float:
     return positive(chat(system=SYSTEM, user="Review: " + " ".join(kept)))
@@ -61,6 +81,21 @@ def test_word_occlusion_and_shapley_equal_the_formula(llama: str, tmp_path: Path
     assert shares(done, "review", "shapley") == pytest.approx(shapley(WORDS, truth), abs=1e-5)
     assert min(abs(expected[word]) for word in ("wonderful", "dull", "slow")) > 0.01  # there is something to explain
     assert done.json["totals"]["sent"] == 2 ** len(WORDS)
+
+
+def test_the_preset_asks_and_reads_alike(llama: str, tmp_path: Path) -> None:
+    done = run(tmp_path, PRESET, ENV, url=llama)
+
+    def value(*kept: str) -> float:
+        return positive(chat(system=SYSTEM, user=" ".join(kept)))
+
+    whole = value("wonderful", "dull", "plot")
+    expected = {
+        "wonderful": whole - value("dull", "plot"),
+        "dull": whole - value("wonderful", "plot"),
+        "plot": whole - value("wonderful", "dull"),
+    }
+    assert shares(done, "review", "occlusion") == pytest.approx(expected, abs=1e-5)
 
 
 def test_answers_that_are_sampled_carry_their_noise_into_the_intervals(llama: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from adapters import HttpResponse, Prediction
-from tests.endpoints.using import endpoint, probe_of, run, send
+from tests.endpoints.using import endpoint, probe_of, run, scores, send
 
 SENTIMENT = """
     endpoints:
@@ -113,6 +113,17 @@ def test_labels_of_a_picture_are_cut_off_where_the_service_stops(
     assert scored.scores["Mobile Phone"] == pytest.approx(0.99936, abs=1e-5)
     assert scored.censored
     assert scored.floor == min(scored.scores.values())
+
+
+def test_presets_are_signed_alike(moto: str, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    pictures = """
+        endpoints:
+          labels: {adapter: aws-rekognition-labels, region: eu-west-1, url: @url/}
+    """
+    [found] = scores(endpoint(pictures, url=moto), [np.zeros((8, 8, 3), np.uint8)])
+    assert found["Mobile Phone"] == pytest.approx(0.99936, abs=1e-5)
 
 
 def test_a_wrong_secret_is_refused_in_one_line(moto: str, keys: dict[str, str], tmp_path: Path) -> None:
