@@ -113,3 +113,12 @@ def test_a_provider_that_is_down_is_not_stormed(llmock: str, tmp_path: Path) -> 
     found = verdict(llmock)
     assert found["findings"] == []
     assert found["attempts"] == done.json["totals"]["sent"]
+
+
+def test_a_provider_that_is_healthy_and_hangs_is_given_up(llmock: str, tmp_path: Path) -> None:
+    faults(llmock, {"type": "delay", "seconds": 30, "times": None})
+    assert httpx.get(f"{llmock}/health").status_code == 200
+    done = run(tmp_path, OPENAI.replace("concurrency: 2", "concurrency: 2, timeout: 0.3"), ENV, url=llmock)
+    assert done.code == 4
+    assert "0.3 s" in done.error
+    assert verdict(llmock)["passed"]

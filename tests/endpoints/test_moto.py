@@ -75,6 +75,16 @@ def _iam(moto: str, action: str, **parameters: str) -> ET.Element:
     return ET.fromstring(answer.text)
 
 
+def test_200_with_xml_is_not_taken_for_an_answer(moto: str, tmp_path: Path) -> None:
+    """A request without a signature is one to another service, by moto's lights, and that one answers."""
+    unsigned = SENTIMENT.replace("auth: {aws_sigv4: {service: comprehend, region: us-east-1}}", "auth: none")
+    done = run(tmp_path, unsigned, url=moto, language="en")
+    assert done.code == 4
+    assert "HTTP 200" in done.error
+    assert "a page instead of JSON: '<?xml" in done.error
+    assert done.json["totals"]["sent"] == 1
+
+
 def test_a_signed_request_is_answered(moto: str, keys: dict[str, str], tmp_path: Path) -> None:
     done = run(tmp_path, SENTIMENT, keys, url=moto, language="en")
     assert done.code == 0, done.err
