@@ -10,7 +10,6 @@ from adapters.read_json import Query
 from adapters.read_labels import Misfit, label_of, number_of
 from adapters.show import shown
 
-
 _LABEL, _SCORE = Query("label"), Query("score")
 
 
