@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
-from adapters import HttpAdapter, HttpRequest, HttpResponse, Prediction, SpecError, endpoint_from_config
+from adapters import HttpAdapter, HttpRequest, HttpResponse, InputTooLarge, Prediction, SpecError, endpoint_from_config
 from adapters.auth import resolve_credentials
 from adapters.presets import _PLACE, COLUMNS, Preset, presets
 from adapters.template import Template
@@ -294,3 +294,50 @@ class TestResultsThatComeLater:
 
 def answer(body: Any, status: int = 200) -> HttpResponse:
     return HttpResponse(status, (), json.dumps(body).encode())
+
+
+class TestPricesAndLimits:
+    """As the providers publish them: what a request costs, and what it may not carry."""
+
+    @pytest.mark.parametrize(
+        ("entry", "inputs", "micro"),
+        [
+            # by 100 characters, at least 300 a document
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, ["x" * 301, "y"], 100 * (4 + 3)),
+            ({"adapter": "google-language-sentiment"}, ["x" * 1001], 2000),
+            ({"adapter": "google-language-classify"}, ["x"], 2000),
+            ({"adapter": "google-language-moderate"}, ["x" * 101], 1000),
+            ({"adapter": "google-vision-labels"}, [PICTURE] * 16, 16 * 1500),
+            ({"adapter": "perspective"}, ["x"], 0),
+        ],
+    )
+    def test_prices(self, entry: dict[str, Any], inputs: list[Any], micro: int) -> None:
+        made = adapter(entry)
+        assert made.price.of(len(inputs), made.estimate(made.request(inputs))) == micro
+
+    @pytest.mark.parametrize(
+        ("entry", "most"),
+        [
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, 5000),
+            ({"adapter": "aws-comprehend-toxicity", "region": "us-east-1"}, 1000),
+            ({"adapter": "perspective"}, 3000),
+        ],
+    )
+    def test_too_long_a_text_is_not_sent(self, entry: dict[str, Any], most: int) -> None:
+        made = adapter(entry)
+        made.request(["é" * (most // 2)])
+        with pytest.raises(InputTooLarge, match=rf"the input has {most + 2} bytes, more than .* \({most}\)"):
+            made.request(["é" * (most // 2 + 1)])
+
+    @pytest.mark.parametrize(
+        ("entry", "most"),
+        [
+            ({"adapter": "google-vision-labels"}, 16),
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, 25),
+            ({"adapter": "aws-comprehend-toxicity", "region": "eu-west-1"}, 10),
+            ({"adapter": "azure-language-sentiment", "resource": "r"}, 10),
+            ({"adapter": "cohere-classify", "model": "m"}, 96),
+        ],
+    )
+    def test_batches_are_as_large_as_allowed(self, entry: dict[str, Any], most: int) -> None:
+        assert adapter(entry).max_batch == most

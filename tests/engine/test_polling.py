@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections import Counter
 from typing import Any
 
@@ -165,6 +167,23 @@ class TestFailures:
             assert server.paths() == ["POST /v1/predictions"] + ["GET /v1/predictions/0"] * 3
         assert (sending.by_state(), dispatcher.stats.retried) == ({"answered": 1}, 0)
 
+    def test_one_that_hangs_is_given_up_after_the_timeout_of_a_request(self, store: Store) -> None:
+        model = Predictions()
+        hung = threading.Event()
+
+        def handler(request: Received) -> Reply:
+            if request.method == "GET" and not hung.is_set():
+                hung.set()
+                time.sleep(0.4)
+            return model(request)
+
+        with answering(handler) as server:
+            model.url = server.url
+            sending = Sending(adapter_of(server, limits={"timeout": 0.2}), store)
+            dispatcher = sending.run([text(1)])
+            assert server.paths().count("POST /v1/predictions") == 1
+        assert (sending.by_state(), dispatcher.stats.maybe_billed) == ({"answered": 1}, 0)
+
     def test_a_result_that_does_not_come_in_time_may_have_been_billed(self, store: Store) -> None:
         model = Predictions(ready=10**9)
         with answering(model) as server:
@@ -265,7 +284,7 @@ def test_looks_obey_the_rate(store: Store) -> None:
     assert loop_time[0] >= 9 * 0.05 * 0.99
 
 
-def test_killed_between_start_and_result_it_counts_as_maybe_billed(store: Store) -> None:
+def test_killed_between_start_and_result_it_stays_intended_and_is_asked_once_more(store: Store) -> None:
     model = Predictions(ready=10**9)
     with answering(model) as server:
         model.url = server.url
@@ -281,7 +300,7 @@ def test_killed_between_start_and_result_it_counts_as_maybe_billed(store: Store)
         asyncio.run(kill())
         [entry] = killed.stored([text(1)])
         assert entry is not None
-        assert (entry.state, entry.attempts) == ("intended", 1)
+        assert (entry.state, entry.attempts) == ("intended", 1)  # which a plan counts as unsure
         model.ready = 1
         resumed = Sending(adapter, store)
         jobs = [type(job).of(job.key, job.render, entry, heavy=False) for job in resumed.jobs([text(1)])]
