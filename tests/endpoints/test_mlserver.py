@@ -90,7 +90,8 @@ def test_the_same_500_stops_at_its_second_time(mlserver: str, tmp_path: Path) ->
     rows.tables(tmp_path, columns=MEASURES[:3])
     done = run(tmp_path, IRIS + rows.PROBE, url=mlserver, **KNOWN | {"width": 3})
     assert done.code == 4
-    assert "HTTP 500" in done.err
+    assert "HTTP 500" in done.error
+    assert "'ValueError: X has 3 features, but LogisticRegression is expecting 4 features as input.'" in done.error
     assert done.json["totals"]["sent"] == 2
     assert done.json["totals"]["retried"] == 1
 
