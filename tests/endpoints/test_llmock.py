@@ -12,7 +12,7 @@ import pytest
 
 from tests.endpoints.using import run
 
-ENV = {"OPENAI_API_KEY": "sk-any", "ANTHROPIC_API_KEY": "sk-ant-any"}
+ENV = {"OPENAI_API_KEY": "sk-any", "ANTHROPIC_API_KEY": "sk-ant-any", "GEMINI_API_KEY": "any"}
 
 REVIEW = """
     probes:
@@ -47,6 +47,18 @@ ANTHROPIC = (
 """
     + REVIEW
 )
+GEMINI = (
+    """
+    endpoints:
+      chat:
+        adapter: gemini-text
+        url: @url/gemini/v1beta/models/gemini-any:generateContent
+        model: gemini-any
+        labels: [positive, negative]
+        limits: {concurrency: 2}
+"""
+    + REVIEW
+)
 
 
 def faults(llmock: str, *behaviours: Mapping[str, Any]) -> None:
@@ -61,7 +73,7 @@ def verdict(llmock: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("config", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
+@pytest.mark.parametrize("config", [OPENAI, ANTHROPIC, GEMINI], ids=["openai", "anthropic", "gemini"])
 @pytest.mark.parametrize(
     "behaviours",
     [
