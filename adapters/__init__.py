@@ -36,16 +36,18 @@ from adapters.errors import (
 )
 from adapters.http import HttpAdapter
 from adapters.ratelimit import Announcement, announced
-from adapters.registry import KINDS, endpoint_from_config
-from adapters.spec import CallableSpec, EndpointSpec
+from adapters.registry import KINDS, PLUG_INS, Builder, Surroundings, endpoint_from_config
+from adapters.spec import CallableSpec, EndpointSpec, parse_spec
 from adapters.transport import HttpTransport, open_transport
 
 __all__ = [
     "KINDS",
+    "PLUG_INS",
     "REDACTED",
     "Adapter",
     "AdapterError",
     "Announcement",
+    "Builder",
     "CallableAdapter",
     "CallableSpec",
     "EndpointSpec",
@@ -73,6 +75,7 @@ __all__ = [
     "SpecError",
     "Starting",
     "Step",
+    "Surroundings",
     "Transport",
     "TransportError",
     "Usage",
@@ -80,4 +83,5 @@ __all__ = [
     "announced",
     "endpoint_from_config",
     "open_transport",
+    "parse_spec",
 ]

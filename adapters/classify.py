@@ -10,7 +10,7 @@ from adapters.documents import Documents
 from adapters.errors import AdapterError, MaybeBilled, NoCredentials, NotJson, NotSent, ResponseError
 from adapters.ratelimit import Now, retry_after
 from adapters.read_json import Query, parse_json, truthy
-from adapters.show import excerpt, shown
+from adapters.show import excerpt, gist, shown
 from adapters.spec_limits import RETRY_ON, Retry
 
 #: a longer announced pause is a used-up allowance, not a pause
@@ -107,7 +107,7 @@ class Classifier:
 
     def _failure(self, response: HttpResponse) -> Verdict:
         status = response.status
-        reason = f"{self._start(response)}: {excerpt(response.body)}"
+        reason = f"{self._start(response)}: {gist(response.body)}"
         after = retry_after(response.headers, now=self._now)
         if self._asks_again(response):
             return Verdict("retry", reason, after=after, throttled=True)

@@ -11,7 +11,7 @@ from adapters.base import HttpRequest, HttpResponse, Step
 from adapters.checks import check_url
 from adapters.documents import Documents
 from adapters.errors import NotJson, ResponseError
-from adapters.read_json import Query, parse_json, truthy
+from adapters.read_json import Query, naming, parse_json, truthy
 from adapters.show import printable, shown
 from adapters.spec_poll import Poll
 
@@ -52,6 +52,10 @@ class Poller:
     def follow(self, response: HttpResponse, step: Step | None) -> Step | None:
         """What to ask after ``response``, which answered ``step`` (``None``: the start); ``None`` if it is the result, or
         says that there will be none. Raises :class:`ResponseError`."""
+        with naming(self._endpoint):
+            return self._next(response, step)
+
+    def _next(self, response: HttpResponse, step: Step | None) -> Step | None:
         if step is not None and step.last:
             return None
         start = step is None

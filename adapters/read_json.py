@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jmespath
@@ -28,7 +29,7 @@ _QUERY_FAULTS = (
 
 
 class Query:
-    """A compiled JMESPath whose faults come out as :class:`ResponseError`."""
+    """A compiled JMESPath whose faults come out as :class:`QueryFault`."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -44,7 +45,20 @@ class Query:
         try:
             return self._search(value)
         except _QUERY_FAULTS as error:
-            raise ResponseError(f"the expression {self.path!r} fails on {shown(value)}: {printable(error)}") from None
+            raise QueryFault(f"the expression {self.path!r} fails on {shown(value)}: {printable(error)}") from None
+
+
+class QueryFault(ResponseError):
+    """An expression that does not apply to an answer. It does not know the endpoint; see :func:`naming`."""
+
+
+@contextmanager
+def naming(endpoint: str) -> Iterator[None]:
+    """Say whose answer it was when an expression fails."""
+    try:
+        yield
+    except QueryFault as error:
+        raise ResponseError(f"endpoint {endpoint!r}: {error}") from None
 
 
 def truthy(value: Any) -> bool:

@@ -10,6 +10,8 @@ from adapters.read_json import Query
 from adapters.read_labels import Misfit, label_of, number_of
 from adapters.show import shown
 
+_LABEL, _SCORE = Query("label"), Query("score")
+
 
 def from_map(value: Any, scale: float, score: Query | None = None) -> dict[str, float]:
     """Of an object {label: score}, or {label: {…}} whose scores ``score`` finds. Raises :class:`Misfit`, like all of these."""
@@ -32,7 +34,12 @@ def from_vector(value: Any, scale: float, labels: tuple[str, ...] | None) -> dic
 
 
 def from_pairs(value: Any, label: Query, score: Query, scale: float) -> dict[str, float]:
-    """Of a list of objects with a label and a score each."""
+    """Of a list of objects with a label and a score each, or of an object with a list of labels and one of scores."""
+    if isinstance(value, dict):
+        names, scores = label(value), score(value)
+        if isinstance(names, list) and isinstance(scores, list) and len(names) == len(scores):
+            value = [{"label": name, "score": number} for name, number in zip(names, scores, strict=True)]
+            label, score = _LABEL, _SCORE
     if not isinstance(value, list):
         raise Misfit(f"expected a list of labels with scores, got {shown(value)}")
     return {name: number_of(found, scale, name) for name, found in _paired(value, label, score).items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,8 +22,8 @@ class LogprobReader:
     """Labels from the ``k`` likeliest tokens of one place.
 
     p(label) is the sum of exp(logprob) over the returned tokens that mean it; ``mass`` is the sum over all labels, and the
-    scores are p(label) / mass. A label of which no token was returned has p at most that of the k-th token, so its score
-    is at most p_k / (mass + p_k): it is left out and *censored* at that floor.
+    scores are p(label) / mass. A label of whose n tokens none was returned has p at most n · p_k, where p_k is that of the
+    last one returned, so its score is at most n p_k / (mass + n p_k): it is left out and *censored* at that floor.
     """
 
     def __init__(self, rules: Logprobs) -> None:
@@ -32,6 +32,7 @@ class LogprobReader:
         self._fold = rules.fold
         self._labels = tuple(rules.labels)
         self._owners = {self._key(token): label for label, tokens in rules.labels.items() for token in tokens}
+        self._tokens = Counter(self._owners.values())
 
     def prediction(self, value: Any) -> Prediction:
         """Of what ``at`` found. Raises :class:`Misfit`."""
@@ -56,7 +57,7 @@ class LogprobReader:
         scores = {label: probabilities[label] / mass for label in self._labels if label in probabilities}
         if len(scores) == len(self._labels):
             return Prediction(scores, mass=min(mass, 1.0))
-        bound = min(everything)
+        bound = min(everything) * max(self._tokens[label] for label in self._labels if label not in scores)
         return Prediction(scores, floor=bound / (mass + bound), censored=True, mass=min(mass, 1.0))
 
     def _key(self, token: str) -> str:

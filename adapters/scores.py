@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from adapters.base import ItemError, Prediction
 from adapters.documents import Documents
 from adapters.errors import NotJson, ResponseError
-from adapters.read_json import Query, parse_json, truthy
+from adapters.read_json import Query, naming, parse_json, truthy
 from adapters.read_kinds import from_levels, from_map, from_pairs, from_vector
 from adapters.read_labels import LabelSpace, Misfit, found, number_of
 from adapters.read_rows import RowFinder
@@ -55,7 +55,8 @@ class ScoreReader:
         data = self._parsed(body)
         rows: list[Any] = [data]
         if self._rows:
-            rows = self._rows.find(data, n, body)
+            with naming(self._endpoint):
+                rows = self._rows.find(data, n, body)
         elif n != 1:
             raise ResponseError(f"endpoint {self._endpoint!r}: {n} inputs were sent, but the description has no items")
         results: list[Result] = []

@@ -28,7 +28,7 @@ class Value(At):
 
 
 class Pairs(Strict):
-    """A list of objects, each with a label and a score."""
+    """A list of objects, each with a label and a score, or an object with a list of labels and one of scores."""
 
     at: JmesPath
     label: JmesPath = "label"

@@ -87,6 +87,8 @@ class HttpTransport:
         except TimeoutError:
             seconds = f"{self._limits.timeout:g} s"
             seen = f"no whole answer within {seconds}" if trip.sent else f"no connection within {seconds}"
+            if trip.signing:
+                seen = f"no credentials within {seconds}, so no answer"
             raise self._failed(trip, request, seen) from None
         except (httpx.TransportError, httpx.InvalidURL, TooLarge, Undecodable, OSError, UnicodeError) as error:
             raise self._failed(trip, request, self._words(error, trip)) from None
@@ -120,7 +122,9 @@ class HttpTransport:
         outgoing = self._outgoing(request, url, headers, trip)
         if self._credentials.signer is not None:
             final = str(outgoing.url)  # as it will be written: a signature covers every byte of it
+            trip.signing = True
             added = await self._credentials.signer.sign(request.method, final, headers, request.body)
+            trip.signing = False
             outgoing.headers.update(added)
         answer = await self._transport.handle_async_request(outgoing)
         try:
@@ -172,11 +176,12 @@ class HttpTransport:
 class _Trip:
     """How far one request got, and when. About to be written counts as sent, even if no byte may have left."""
 
-    __slots__ = ("clock", "sent", "sent_at")
+    __slots__ = ("clock", "sent", "sent_at", "signing")
 
     def __init__(self) -> None:
         self.clock = asyncio.get_running_loop().time
         self.sent = False
+        self.signing = False  #: credentials are being fetched
         self.sent_at = self.clock()
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:

@@ -17,6 +17,7 @@ from probe.config import Config, SurveyConfig
 from probe.discovery.checks import Replies, findings
 from probe.engine.checkup import CheckUp
 from probe.engine.keys import canonical
+from probe.engine.mass import low_mass
 from probe.engine.plan import PlannedEndpoint, make_plan
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError
@@ -90,7 +91,9 @@ def findings_of(remote: Remote, about: Subject, outcome: CheckUp, *, now: dateti
         other=answers.get("another input", batch)[0],
         differ=about.other is not None,
     )
-    return findings(replies, response, limits=remote.adapter.limits, announced=announced(response.headers, now=now))
+    said = announced(response.headers, now=now)
+    masses = [each.mass for some in answers.values() for each in some if each is not None and each.mass is not None]
+    return [*low_mass(masses), *findings(replies, response, limits=remote.adapter.limits, announced=said)]
 
 
 def foreseen(about: Subject, store: Store, *, now: datetime) -> PlannedEndpoint | None:

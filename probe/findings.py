@@ -32,6 +32,13 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "known only to be at most the lowest returned one, and that bound was used: effects that push the label far down "
             "are understated. Ask the endpoint for all labels if it can (top_k, MaxLabels, MinConfidence: 0).",
         ),
+        "P104": FindingText(
+            "the model often answers with something that is no label",
+            "The scores of a language model are the probabilities of the answers that mean a label, scaled to add up to 1. "
+            "Much of the probability goes to other answers, so the scores are shares of what is left and can move although "
+            "the labels do not. Word the prompt so that the answer begins with a label, allow for more spellings of the "
+            "labels (tokens, fold: true), or choose labels that are single tokens, such as A and B.",
+        ),
         **METHOD_FINDINGS,
         **SURVEY_FINDINGS,
         **ENDPOINT_FINDINGS,

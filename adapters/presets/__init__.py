@@ -94,7 +94,7 @@ class _Filling:
 
     def __call__(self, tree: Tree) -> Tree:
         if isinstance(tree, Mapping):
-            return {self._text(key): self(value) for key, value in tree.items()}
+            return {self(key): self(value) for key, value in tree.items()}
         if isinstance(tree, list):
             return [self(value) for value in tree]
         if not isinstance(tree, str):
@@ -151,8 +151,7 @@ def presets() -> Mapping[str, Preset]:
 def _read() -> Iterator[Preset]:
     for file in sorted(files(__name__).iterdir(), key=lambda each: each.name):
         if file.name.endswith(".yaml"):
-            entries = yaml.load(file.read_text("utf-8"), Loader=_Loader)  # noqa: S506 - the safe one
-            for name, entry in entries.items():
+            for name, entry in yaml.safe_load(file.read_text("utf-8")).items():
                 parameters = {key: _parameter(key, **rules) for key, rules in entry.get("parameters", {}).items()}
                 yield Preset(name, entry["about"], parameters, entry["endpoint"])
 
@@ -160,14 +159,3 @@ def _read() -> Iterator[Preset]:
 def _parameter(name: str, *, what: str, like: str | None = None, **rest: Any) -> Parameter:
     pattern = None if like is None else re.compile(like, re.ASCII)
     return Parameter(name, what, pattern, "default" not in rest, rest.get("default"))
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which ``on`` and ``no`` are words."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if tag != "tag:yaml.org,2002:bool"]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("true|false"), list("tf"))

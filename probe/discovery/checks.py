@@ -13,7 +13,6 @@ from probe.methods.base import Finding
 _SUM_TOLERANCE: Final = 0.01
 _ROUNDING: Final = 1e-6  #: differences up to this are rounding, not noise
 _BATCH_TOLERANCE: Final = 1e-3  #: batches are computed in another order
-_LITTLE_MASS: Final = 0.9
 _UNITS: Final = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "day"}
 _SHOWN: Final = 4
 _READABLE: Final = ("json", "event-stream")  #: content types of answers that are read
@@ -41,7 +40,6 @@ def findings(
         *_of_batch(replies),
         *_noise(replies),
         *_of_type(response),
-        *_of_mass(replies),
         *_of_limits(limits, announced),
         *_unmoved(replies),
     ]
@@ -121,16 +119,8 @@ def _of_type(response: HttpResponse) -> list[Finding]:
     return [Finding("P406", f"its content type is {kind[:60]!r}" if kind else "it has no content type")]
 
 
-def _of_mass(replies: Replies) -> list[Finding]:
-    """P407."""
-    mass = replies.one.mass
-    if mass is None or mass >= _LITTLE_MASS:
-        return []
-    return [Finding("P407", f"{mass:.0%} of the probability is on the labels")]
-
-
 def _of_limits(limits: Limits, announced: Sequence[Announcement]) -> list[Finding]:
-    """P408 for limits on requests that are tighter than any that is known."""
+    """P407 for limits on requests that are tighter than any that is known."""
     known = [(limits.rate, limits.period)] if limits.rate is not None else []
     known += limits.more
     unknown = [
@@ -141,14 +131,14 @@ def _of_limits(limits: Limits, announced: Sequence[Announcement]) -> list[Findin
         and each.window
         and not any(rate / period <= each.limit / each.window and period <= each.window for rate, period in known)
     ]
-    return [Finding("P408", f"announced: {', '.join(dict.fromkeys(map(rate_words, unknown)))}")] if unknown else []
+    return [Finding("P407", f"announced: {', '.join(dict.fromkeys(map(rate_words, unknown)))}")] if unknown else []
 
 
 def _unmoved(replies: Replies) -> list[Finding]:
-    """P409."""
+    """P408."""
     if replies.other is None or not replies.differ or difference(replies.one, replies.other) > 0:
         return []
-    return [Finding("P409", f"both got {_listed(replies.one)}")]
+    return [Finding("P408", f"both got {_listed(replies.one)}")]
 
 
 def rate_words(limit: Announcement) -> str:

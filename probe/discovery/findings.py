@@ -45,17 +45,11 @@ FINDINGS: Mapping[str, FindingText] = MappingProxyType(
             "gateways and error pages look like this too: see in the exchange above that it is the model that answers.",
         ),
         "P407": FindingText(
-            "little of the probability is on the labels",
-            "The language model put less than nine tenths of the probability of its answer on words that mean one of the "
-            "labels; the scores are shares of the rest. Make the question clearer, name more words for each label, or let it "
-            "choose between letters.",
-        ),
-        "P408": FindingText(
             "the endpoint announces limits that the config does not have",
             "Announced limits are heeded once they are seen, but the plan cannot reckon with them and the first requests may "
             "be refused. Write them under limits, such as rate: 60/min, also: [10000/day].",
         ),
-        "P409": FindingText(
+        "P408": FindingText(
             "two different inputs got the same scores",
             "Either the model does not tell them apart, or it never saw them: look in the exchange above whether the input "
             "stands where the model takes it from, and whether the answer is one for a missing or cut-off input.",

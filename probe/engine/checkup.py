@@ -23,13 +23,14 @@ from adapters import (
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
-from probe.engine.dispatch import Dispatcher, Stats, summed
+from probe.engine.dispatch import Dispatcher
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
 from probe.engine.outcome import Stop
 from probe.engine.retry import RetryPolicy
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer, Job
+from probe.engine.stats import Stats, summed
 from probe.engine.tasks import Remote
 from storage import Journal, Store, records
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from asyncio_throttle.throttler import Throttler
@@ -31,8 +31,6 @@ from adapters import (
     Starting,
     Transport,
     TransportError,
-    Usage,
-    Verdict,
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
@@ -44,41 +42,14 @@ from probe.engine.packing import Packing
 from probe.engine.polling import Looks, result_of
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shipment import Answer, Job, Reply, Shipment
+from probe.engine.stats import Recorder, Stats
 from probe.engine.throttle import LimitFar
 from probe.errors import BudgetReached
-from storage.records import Entry
 
 Results = list[Prediction | ItemError]
 OnAnswer = Callable[[Answer], None]
 
 _DOWN_AFTER = 5  #: requests in a row that failed for good: the endpoint is given up
-
-
-class Recorder(Protocol):
-    """The journal as the dispatcher needs it; each call returns once the rows are durable."""
-
-    async def intend(self, entries: Sequence[Entry]) -> None:
-        """Write what is about to be sent."""
-
-    async def record(self, entries: Sequence[Entry], bodies: Sequence[bytes] = ()) -> None:
-        """Write what came back."""
-
-
-@dataclass(slots=True)
-class Stats:
-    """What one dispatcher did, for the summary."""
-
-    sent: int = 0  #: requests of which something left this machine
-    retried: int = 0
-    throttled: int = 0
-    maybe_billed: int = 0  #: requests whose answer was lost or useless although the provider may have counted them
-    cost_micro: int = 0
-
-
-def summed(stats: Iterable[Stats]) -> dict[str, int]:
-    """The counts of several dispatchers, by name."""
-    all_ = list(stats)
-    return {field.name: sum(getattr(each, field.name) for each in all_) for field in fields(Stats)}
 
 
 class Dispatcher:
@@ -306,13 +277,13 @@ class Dispatcher:
         self._flow.adapt(verdict, outcome, began)
         if self._flow.watch(verdict, outcome, answers=self._succeeded):
             self.stop("down", f"{verdict.reason}; and so for {self._policy.patience:.0f} s")
-        self._account(shipment, verdict, reported, sent=sent)
+        self.stats.account(shipment, verdict, reported, sent=sent, price=self.adapter.price, budget=self._budget)
         if verdict.kind == "ok" and response is not None:
             try:
                 results = await off_loop(self.adapter.predictions, response, len(shipment.jobs), size=size)
             except ResponseError as error:
                 outcome, verdict = error, self.adapter.classify(error)
-                self._doubt(shipment)
+                self.stats.doubt(shipment)
             else:
                 return response, results
         cause = outcome if isinstance(outcome, AdapterError) else None
@@ -402,31 +373,6 @@ class Dispatcher:
             self.stop("quota", f"its limit is used up for {far.seconds:.0f} s; run the same command after that")
         shipment.not_sent()
         return False
-
-    def _account(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
-        """Money is spent when an answer came or may have been counted; a refusal gives the reservation back. What the answer
-        reports replaces the estimate."""
-        if not sent:
-            self._budget.give_back(shipment.price)
-            shipment.not_sent()
-            return
-        self.stats.sent += 1
-        if verdict.kind == "ok" or verdict.maybe_billed:
-            paid = shipment.price
-            if reported is not None:
-                told = replace(reported, units=shipment.estimate.units)  # of which no answer says how many they were
-                paid = self.adapter.price.of(len(shipment.jobs), told)
-            self._budget.refund(shipment.price - paid)
-            self.stats.cost_micro += paid
-            shipment.charge(paid)
-        else:
-            self._budget.refund(shipment.price)
-        if verdict.maybe_billed:
-            self._doubt(shipment)
-
-    def _doubt(self, shipment: Shipment) -> None:
-        self.stats.maybe_billed += 1
-        shipment.doubt()
 
     # -- endings --------------------------------------------------------------------------------------------------------
 

@@ -30,8 +30,8 @@ class TryAgain(Exception):
         self.cause = cause
 
     def fingerprint(self) -> tuple[int, bytes] | None:
-        """Status and body of a server error: the same again for the same request means that asking again is no use. Long numbers
-        and ids in the body, which may be of the request, do not count.
+        """Status and body of a server error: the same again for the same request means that asking again is no use. Ids and
+        long numbers in the body, which may be of the request, do not count.
 
         A gateway that is overloaded or has lost its server says the same to everybody, whatever they ask.
         """
@@ -49,7 +49,7 @@ class RetryPolicy:
     """
 
     attempts: int = 5  #: in all, throttled ones aside
-    throttled_attempts: int = 12
+    throttled_attempts: int = 10  #: LLMock, which judges clients, calls more a storm
     first_wait: float = (
         0.1  #: seconds after a failure; three times as long after every further one, times a random 0.5 … 1
     )

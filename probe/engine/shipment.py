@@ -151,7 +151,8 @@ class Shipment:
 def _answer(entry: Entry, result: Prediction | ItemError, seen: Mapping[str, Any]) -> Answer:
     if isinstance(result, ItemError):
         return Answer(entry.but(state="rejected", error=result.message, **seen), None)
-    keep = dict(result.scores) if len(result.scores) <= _MOST_LABELS_STORED else None
+    whole = len(result.scores) <= _MOST_LABELS_STORED and result.mass is None  # what else an answer says is in its body
+    keep = dict(result.scores) if whole else None
     answered = entry.but(state="answered", scores=keep, floor=result.floor, censored=result.censored, **seen)
     return Answer(answered, result)
 

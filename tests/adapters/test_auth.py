@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 
 from adapters import HttpAdapter, SecretMissing, Secrets, SpecError, endpoint_from_config, open_transport
 from adapters.transport import HttpTransport
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = {"url": "https://h/", "json": "{{ x }}", "scores": {"map": "@"}}
 
@@ -57,6 +61,19 @@ def test_the_transport_knows_what_to_redact() -> None:
     assert transport.secrets.redact(f"Basic {token}; correct+horse") == "Basic [redacted]; [redacted]"
     assert "horse" not in repr(transport.secrets)
     assert "horse" not in repr(vars(transport))
+
+
+def test_libraries_of_providers_are_loaded_by_the_endpoints_that_need_them() -> None:
+    program = """
+import sys
+from pathlib import Path
+from adapters import endpoint_from_config, open_transport
+config = {"url": "https://h/", "json": "{{ x }}", "scores": {"map": "@"}, "auth": {"bearer": "${K}"}}
+open_transport(endpoint_from_config("v", config, environment={}, base=Path()), environment={"K": "k"})
+print(*sorted({"botocore", "google.auth", "azure", "adapters.presets", "yaml"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["adapters.presets", "yaml"]
 
 
 SECRETS = st.text(min_size=8, max_size=40)

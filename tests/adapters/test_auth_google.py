@@ -154,6 +154,27 @@ def test_an_issuer_that_is_away_is_tried_again(key: rsa.RSAPrivateKey, tmp_path:
     assert adapter.classify(error).kind == "retry"
 
 
+def test_an_issuer_that_does_not_answer_is_not_taken_for_the_endpoint(key: rsa.RSAPrivateKey, tmp_path: Path) -> None:
+    async def go() -> HttpResponse | TransportError:
+        gone = asyncio.Event()
+
+        async def silent(_: web.Request) -> web.Response:
+            await gone.wait()
+            return web.json_response({"error": "late"}, status=400)
+
+        async with site(silent) as served:
+            limits = {"timeout": 0.3}
+            adapter = endpoint(f"{served.url}/p", auth={"google": {"file": "${KEY_FILE}"}}, limits=limits)
+            error = (await send(adapter, key_file(tmp_path / "key.json", key, served.url)))[0]
+            gone.set()
+            return error
+
+    error = asyncio.run(go())
+    assert isinstance(error, NotSent)
+    assert "no credentials within 0.3 s, so no answer from 127.0.0.1" in str(error)
+    assert str(error).endswith("; nothing was sent")
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "No such file or directory"), ("{", "Expecting"), ("{}", "missing")]
 )

@@ -160,12 +160,16 @@ class TestLogprobs:
         assert isinstance(found, Prediction)
         assert found.mass == pytest.approx(0.96, abs=1e-12)
 
-    def test_a_label_outside_of_the_top_is_at_most_as_likely_as_the_last_in_it(self) -> None:
-        [found] = read(logprobs(), chat([("positive", 0.9), ("The", 0.05)]))
+    @pytest.mark.parametrize(("tokens", "bound"), [(["negative"], 0.05), (["negative", "bad"], 0.1)])
+    def test_the_tokens_of_a_label_outside_of_the_top_are_at_most_as_likely_as_the_last_in_it(
+        self, tokens: list[str], bound: float
+    ) -> None:
+        adapter = logprobs(labels={"positive": ["positive"], "negative": tokens})
+        [found] = read(adapter, chat([("positive", 0.9), ("The", 0.05)]))
         assert isinstance(found, Prediction)
         assert found.scores == {"positive": 1.0}
         assert found.censored
-        assert found.floor == pytest.approx(0.05 / 0.95, abs=1e-12)
+        assert found.floor == pytest.approx(bound / (0.9 + bound), abs=1e-12)
         assert found.mass == pytest.approx(0.9, abs=1e-12)
 
     def test_no_label_at_all_is_that_input_s_error(self) -> None:

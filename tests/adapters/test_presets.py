@@ -10,15 +10,15 @@ import base64
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import yaml
 
-from adapters import HttpAdapter, HttpRequest, HttpResponse, Prediction, SpecError, endpoint_from_config
+from adapters import HttpAdapter, HttpRequest, HttpResponse, InputTooLarge, Prediction, SpecError, endpoint_from_config
 from adapters.auth import resolve_credentials
 from adapters.presets import _PLACE, COLUMNS, Preset, presets
 from adapters.template import Template
@@ -89,18 +89,19 @@ def test_authentication_is_the_providers(name: str) -> None:
     )
     request = made.request(instances(case))
     url, headers = credentials.apply(request)
-    added = dict(headers[len(request.headers) :])
+    added = {key.lower(): value for key, value in headers[len(request.headers) :]}
     assert {"url": url, **added} == {"url": request.url, **wanted}
     assert "secret" not in repr(request)
 
 
-def answers() -> Iterator[Any]:
-    for name, case in CASES.items():
-        for number, answer in enumerate(case["answers"]):
-            yield pytest.param(name, answer, id=f"{name}-{number}-{answer.get('status', 200)}")
+ANSWERS = [
+    pytest.param(name, answer, id=f"{name}-{number}-{answer.get('status', 200)}")
+    for name, case in CASES.items()
+    for number, answer in enumerate(case["answers"])
+]
 
 
-@pytest.mark.parametrize(("name", "answer"), answers())
+@pytest.mark.parametrize(("name", "answer"), ANSWERS)
 def test_the_answer_is_read_as_the_provider_means_it(name: str, answer: dict[str, Any]) -> None:
     case = CASES[name]
     made = adapter({"adapter": name, **case["entry"]})
@@ -202,7 +203,7 @@ class TestParameters:
 class TestOverriding:
     """The user's keys lie over the preset's, key by key."""
 
-    CHAT = {"adapter": "openai-chat", "model": "m", "labels": ["yes", "no"]}
+    CHAT: ClassVar = {"adapter": "openai-chat", "model": "m", "labels": ["yes", "no"]}
 
     def test_one_key_deep_inside_leaves_its_neighbours(self) -> None:
         made = adapter({**self.CHAT, "json": {"top_logprobs": 5, "seed": 1}, "scores": {"logprobs": {"fold": False}}})
@@ -253,3 +254,90 @@ def test_the_table_is_of_these_columns() -> None:
     for preset in presets().values():
         assert set(preset.about) == set(COLUMNS), preset.name
         assert not [value for value in preset.about.values() if re.search(r"[|\n]", str(value))], preset.name
+
+
+class TestResultsThatComeLater:
+    """Replicate and Gradio: from the answer to the start to where the result is."""
+
+    REPLICATE: ClassVar = {"adapter": "replicate", "version": "5c7d"}
+    GRADIO: ClassVar = {"adapter": "gradio", "server": "https://owner-space.hf.space/app", "api": "predict"}
+    START: ClassVar[dict[str, Any]] = {
+        "id": "gm3",
+        "status": "starting",
+        "output": None,
+        "error": None,
+        "urls": {"get": "https://api.replicate.com/v1/predictions/gm3"},
+    }
+
+    def test_replicate(self) -> None:
+        made = adapter(self.REPLICATE)
+        step = made.follow(answer(self.START, 201), None)
+        assert step is not None
+        assert (step.request.method, step.request.url, step.wait) == ("GET", self.START["urls"]["get"], 1.0)
+        assert made.follow(answer({**self.START, "status": "processing"}), step) == step
+        done = answer({**self.START, "status": "succeeded", "output": {"a": 0.25}})
+        assert made.follow(done, step) is None
+        assert made.predictions(done, 1) == [Prediction({"a": 0.25})]
+
+    @pytest.mark.parametrize(("status", "error"), [("failed", "CUDA out of memory"), ("canceled", None)])
+    def test_a_failure_at_replicate(self, status: str, error: str | None) -> None:
+        verdict = adapter(self.REPLICATE).classify(answer({**self.START, "status": status, "error": error}))
+        assert verdict.kind == "reject"
+        assert (error or status) in verdict.reason
+
+    def test_gradio(self) -> None:
+        step = adapter(self.GRADIO).follow(answer({"event_id": "6a1f"}), None)
+        assert step is not None
+        assert step.request.url == "https://owner-space.hf.space/app/gradio_api/call/predict/6a1f"
+        assert ("accept", "text/event-stream") in step.request.headers
+
+
+def answer(body: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, (), json.dumps(body).encode())
+
+
+class TestPricesAndLimits:
+    """As the providers publish them: what a request costs, and what it may not carry."""
+
+    @pytest.mark.parametrize(
+        ("entry", "inputs", "micro"),
+        [
+            # by 100 characters, at least 300 a document
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, ["x" * 301, "y"], 100 * (4 + 3)),
+            ({"adapter": "google-language-sentiment"}, ["x" * 1001], 2000),
+            ({"adapter": "google-language-classify"}, ["x"], 2000),
+            ({"adapter": "google-language-moderate"}, ["x" * 101], 1000),
+            ({"adapter": "google-vision-labels"}, [PICTURE] * 16, 16 * 1500),
+            ({"adapter": "perspective"}, ["x"], 0),
+        ],
+    )
+    def test_prices(self, entry: dict[str, Any], inputs: list[Any], micro: int) -> None:
+        made = adapter(entry)
+        assert made.price.of(len(inputs), made.estimate(made.request(inputs))) == micro
+
+    @pytest.mark.parametrize(
+        ("entry", "most"),
+        [
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, 5000),
+            ({"adapter": "aws-comprehend-toxicity", "region": "us-east-1"}, 1000),
+            ({"adapter": "perspective"}, 3000),
+        ],
+    )
+    def test_too_long_a_text_is_not_sent(self, entry: dict[str, Any], most: int) -> None:
+        made = adapter(entry)
+        made.request(["é" * (most // 2)])
+        with pytest.raises(InputTooLarge, match=rf"the input has {most + 2} bytes, more than .* \({most}\)"):
+            made.request(["é" * (most // 2 + 1)])
+
+    @pytest.mark.parametrize(
+        ("entry", "most"),
+        [
+            ({"adapter": "google-vision-labels"}, 16),
+            ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, 25),
+            ({"adapter": "aws-comprehend-toxicity", "region": "eu-west-1"}, 10),
+            ({"adapter": "azure-language-sentiment", "resource": "r"}, 10),
+            ({"adapter": "cohere-classify", "model": "m"}, 96),
+        ],
+    )
+    def test_batches_are_as_large_as_allowed(self, entry: dict[str, Any], most: int) -> None:
+        assert adapter(entry).max_batch == most

@@ -288,6 +288,7 @@ HOSTILE = [
     endpoint(**BATCH, items={"at": "a", "id": "b", "errors": {"at": "c", "index": "b"}}, scores={"value": "a"}),
     endpoint(**BATCH, items={"at": "a", "index": "b", "errors": {"at": "c", "id": "b"}}, scores={"map": "@"}),
     endpoint(**ONE, scores={"map": "@"}, aliases={"a": ["b", "c"]}, missing="censored"),
+    endpoint(**BATCH, items={"at": "sort_by(@, &a)", "index": "max(b)", "error": "abs(c)"}, scores={"map": "@"}),
     endpoint(**BATCH, scores={"tensor": {}}),
     endpoint(**BATCH, scores={"tensor": "a"}, labels=["a", "b"]),
 ]

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import httpx
 
@@ -27,6 +28,7 @@ if __package__ in (None, ""):
 from tests.endpoints.software import APPS, SOFTWARE, Software
 
 STARTUP_SECONDS = 180.0
+TRIES = 3
 HELD = "held"
 
 
@@ -78,33 +80,41 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 def main(name: str, given: str) -> None:
     folder = Path(given)
-    software = SOFTWARE[name]
     own = folder / name
     own.mkdir()
-    ports = free_ports(software.ports)
-    url = f"http://127.0.0.1:{ports[0]}"
-    with (own / "log").open("wb") as log, (folder / HELD).open() as held:
-        process = subprocess.Popen(
-            software.command(own, ports),
-            cwd=own,
-            env=_variables(software),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            trouble = _wait(process, url + software.ready)
-            if trouble:
-                said = (own / "log").read_text(errors="replace")[-3000:]
-                _tell(folder / f"{name}.failed", f"the server {name} {trouble}:\n{said}")
-            else:
-                _tell(folder / f"{name}.url", url)
-            while _is_held(held.fileno()):
-                time.sleep(0.2)
-        finally:
-            _stop(process)
+    with (folder / HELD).open() as held, (own / "log").open("wb") as log:
+        for attempt in range(1, TRIES + 1):
+            ports = free_ports(SOFTWARE[name].ports)
+            url = f"http://127.0.0.1:{ports[0]}"
+            process = _start(SOFTWARE[name], own / str(attempt), ports, log)
+            try:
+                trouble = _wait(process, url + SOFTWARE[name].ready)
+                if trouble and attempt < TRIES and process.poll() is not None:
+                    continue  # someone else may have taken a port in the meantime
+                if trouble:
+                    said = (own / "log").read_text(errors="replace")[-3000:]
+                    _tell(folder / f"{name}.failed", f"the server {name} {trouble}:\n{said}")
+                else:
+                    _tell(folder / f"{name}.url", url)
+                while _is_held(held.fileno()):
+                    time.sleep(0.2)
+                break
+            finally:
+                _stop(process)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(software: Software, folder: Path, ports: tuple[int, ...], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    folder.mkdir()
+    return subprocess.Popen(
+        software.command(folder, ports),
+        cwd=folder,
+        env=_variables(software),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
 def _variables(software: Software) -> dict[str, str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.endpoints.apps.llama import chat, positive, tokens
+from tests.endpoints.exact import shapley
 from tests.endpoints.software import API_KEY
 from tests.endpoints.using import endpoint, probe_of, run, scores, send, shares
 
@@ -47,6 +45,26 @@ CHAT = """
 """
 
 
+#: the same by preset
+PRESET = """
+    endpoints:
+      chat:
+        adapter: openai-chat
+        server: @url/v1
+        model: anything
+        auth: {bearer: "${LLAMA_KEY}"}
+        instruction: Say whether the review is good or bad.
+        labels: [positive, negative]
+    probes:
+      review:
+        kind: text
+        inputs: {inline: ["wonderful dull plot"]}
+        endpoints: [chat]
+        methods: [occlusion]
+        target: positive
+"""
+
+
 @cache
 def truth(*kept: str) -> float:
     return positive(chat(system=SYSTEM, user="Review: " + " ".join(kept)))
@@ -63,6 +81,21 @@ def test_word_occlusion_and_shapley_equal_the_formula(llama: str, tmp_path: Path
     assert shares(done, "review", "shapley") == pytest.approx(shapley(WORDS, truth), abs=1e-5)
     assert min(abs(expected[word]) for word in ("wonderful", "dull", "slow")) > 0.01  # there is something to explain
     assert done.json["totals"]["sent"] == 2 ** len(WORDS)
+
+
+def test_the_preset_asks_and_reads_alike(llama: str, tmp_path: Path) -> None:
+    done = run(tmp_path, PRESET, ENV, url=llama)
+
+    def value(*kept: str) -> float:
+        return positive(chat(system=SYSTEM, user=" ".join(kept)))
+
+    whole = value("wonderful", "dull", "plot")
+    expected = {
+        "wonderful": whole - value("dull", "plot"),
+        "dull": whole - value("wonderful", "plot"),
+        "plot": whole - value("wonderful", "dull"),
+    }
+    assert shares(done, "review", "occlusion") == pytest.approx(expected, abs=1e-5)
 
 
 def test_answers_that_are_sampled_carry_their_noise_into_the_intervals(llama: str, tmp_path: Path) -> None:
@@ -133,19 +166,3 @@ def test_a_prompt_that_is_too_long_is_not_sent_again(llama: str) -> None:
     verdict = adapter.classify(answer)
     assert verdict.kind == "reject"
     assert "exceeds the available context size (512 tokens)" in verdict.reason
-
-
-def shapley(players: tuple[str, ...], value: Callable[..., float]) -> dict[str, float]:
-    """By the definition: the mean over all orders, grouped by what came before."""
-    n = len(players)
-    found = {}
-    for player in players:
-        others = [other for other in players if other != player]
-        found[player] = sum(
-            (value(*(each for each in players if each in before or each == player))
-            - value(*(each for each in players if each in before)))
-            * math.factorial(size) * math.factorial(n - 1 - size) / math.factorial(n)
-            for size in range(n)
-            for before in itertools.combinations(others, size)
-        )  # fmt: skip
-    return found

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from adapters import HttpResponse, Prediction
-from tests.endpoints.using import endpoint, probe_of, run, send
+from tests.endpoints.using import endpoint, probe_of, run, scores, send
 
 SENTIMENT = """
     endpoints:
@@ -75,6 +75,16 @@ def _iam(moto: str, action: str, **parameters: str) -> ET.Element:
     return ET.fromstring(answer.text)
 
 
+def test_200_with_xml_is_not_taken_for_an_answer(moto: str, tmp_path: Path) -> None:
+    """A request without a signature is one to another service, by moto's lights, and that one answers."""
+    unsigned = SENTIMENT.replace("auth: {aws_sigv4: {service: comprehend, region: us-east-1}}", "auth: none")
+    done = run(tmp_path, unsigned, url=moto, language="en")
+    assert done.code == 4
+    assert "HTTP 200" in done.error
+    assert "a page instead of JSON: '<?xml" in done.error
+    assert done.json["totals"]["sent"] == 1
+
+
 def test_a_signed_request_is_answered(moto: str, keys: dict[str, str], tmp_path: Path) -> None:
     done = run(tmp_path, SENTIMENT, keys, url=moto, language="en")
     assert done.code == 0, done.err
@@ -115,11 +125,22 @@ def test_labels_of_a_picture_are_cut_off_where_the_service_stops(
     assert scored.floor == min(scored.scores.values())
 
 
+def test_presets_are_signed_alike(moto: str, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    pictures = """
+        endpoints:
+          labels: {adapter: aws-rekognition-labels, region: eu-west-1, url: @url/}
+    """
+    [found] = scores(endpoint(pictures, url=moto), [np.zeros((8, 8, 3), np.uint8)])
+    assert found["Mobile Phone"] == pytest.approx(0.99936, abs=1e-5)
+
+
 def test_a_wrong_secret_is_refused_in_one_line(moto: str, keys: dict[str, str], tmp_path: Path) -> None:
     done = run(tmp_path, SENTIMENT, keys | {"AWS_SECRET_ACCESS_KEY": "a" * 40}, url=moto, language="en")
     assert done.code == 4
     assert "the credentials are refused, endpoint 'sentiment': HTTP 403" in done.error
-    assert "SignatureDoesNotMatch" in done.error
+    assert "'SignatureDoesNotMatch The request signature we calculated does not match the signature" in done.error
     assert "a" * 40 not in done.out + done.err
 
 
@@ -128,8 +149,8 @@ def test_an_action_that_is_not_allowed_is_refused_in_one_line(moto: str, keys: d
     done = run(tmp_path, asked, keys, url=moto, language="en")
     assert done.code == 4
     assert "the credentials are refused, endpoint 'sentiment': HTTP 403" in done.error
-    assert "AccessDenied" in done.error
-    assert "reader is not authorized to perform" in done.error
+    assert "AccessDenied User: arn:aws:iam::123456789012:user/reader is not authorized to perform: " in done.error
+    assert "comprehend:DetectKeyPhrases" in done.error
 
 
 def test_a_body_that_was_changed_on_the_way_is_refused(moto: str, keys: dict[str, str], tmp_path: Path) -> None:
