@@ -21,8 +21,8 @@ from probe.engine.mass import low_mass
 from probe.engine.plan import PlannedEndpoint, make_plan
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError
-from probe.inputs import Item, as_item, load_items, read_image, read_rows
-from probe.maskers.base import Masker
+from probe.inputs import Item, as_item, load_items
+from probe.maskers.base import Kind, Masker
 from probe.methods.base import Finding
 from probe.setup import Project, code_version, make_masker, method_choice
 from probe.targets import TargetSpec
@@ -125,23 +125,13 @@ def _given(text: str) -> Item:
 
 def _from_file(path: Path) -> Item:
     suffix = path.suffix.lower()
-    if suffix in _PICTURES:
-        return Item(path.name, "image", read_image(path))
-    if suffix in _TABLES:
-        rows = read_rows(path)
-        if not rows:
-            raise ConfigError(f"{path}: no rows")
-        return as_item(rows[0], name=f"{path.name}:0")
-    try:
-        text = path.read_text(encoding="utf-8-sig").removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}), nor named like a picture") from error
     if suffix == ".json":
         try:
-            return as_item(json.loads(text), name=path.name)
+            return as_item(json.loads(path.read_text(encoding="utf-8")), name=path.name)
         except ValueError as error:
             raise ConfigError(f"{path}: not JSON: {error}") from error
-    return as_item(text, name=path.name)
+    kind: Kind = "image" if suffix in _PICTURES else "tabular" if suffix in _TABLES else "text"
+    return load_items(str(path), kind=kind, base=Path(), where="--input")[0]
 
 
 def _configured(project: Project, name: str) -> list[Item]:

@@ -172,6 +172,19 @@ def test_secrets_are_shown_nowhere(tmp_path: Path) -> None:
     assert "< x-key: Bearer [redacted]" in shown[0].out
 
 
+def test_a_signature_is_not_shown(tmp_path: Path) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+    with publishing({}, answering(rows)) as server:
+        write(tmp_path, config(server.url, auth={"aws_sigv4": {"service": "comprehend", "region": "us-east-1"}}))
+        done = here("check-endpoint", "words", cwd=tmp_path, env=keys)
+        signed = server.headers["authorization"]
+    assert done.code == 0, done.err
+    assert signed.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "> authorization: [redacted]" in done.out
+    assert signed.rpartition("Signature=")[2] not in done.out
+    assert keys["AWS_SECRET_ACCESS_KEY"] not in done.out
+
+
 def test_the_body_of_a_refusal_is_shown(tmp_path: Path) -> None:
     with publishing({}, lambda *_: (422, {"detail": [{"loc": ["body", "txt"], "msg": "field required"}]})) as server:
         write(tmp_path, config(server.url))
