@@ -118,7 +118,9 @@ def _given(text: str) -> Item:
         try:
             value = json.loads(text)
         except ValueError as error:
-            raise ConfigError(f"--input begins like JSON and is none: {error}") from error
+            raise ConfigError(
+                f"--input begins like JSON and is none ({error}); a text that begins so goes into a file"
+            ) from error
         return as_item(value, name="--input")
     return as_item(text, name="--input")
 

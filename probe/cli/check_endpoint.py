@@ -14,6 +14,7 @@ from probe.cli.options import config_option, json_option, project, storage_optio
 from probe.errors import BudgetReached, ConfigError, EndpointDown, ProbeError
 
 if TYPE_CHECKING:
+    from adapters import Price
     from probe.check_setup import Subject
     from probe.engine.checkup import CheckUp
     from probe.engine.outcome import Stop
@@ -69,7 +70,7 @@ def command(
         price = price_of(adapter, steps)
     except AdapterError as error:
         raise ConfigError(f"{about.item.name}: {error}; nothing was sent") from error
-    _announce(name, [step.what for step in steps], price, adapter.price.currency)
+    _announce(name, [step.what for step in steps], price, adapter.price)
     url = storage_url(storage, base=Path()) if storage is not None else loaded.storage_url
     with open_store(url) as store:
         outcome = asyncio.run(
@@ -92,11 +93,12 @@ def command(
     return 1 if any(finding.code in WRONG for finding in checked.findings) else 0
 
 
-def _announce(name: str, what: list[str], price: int, currency: str) -> None:
+def _announce(name: str, what: list[str], micro: int, price: Price) -> None:
     from probe.engine.budget import money
     from probe.report.clean import safe_text
 
-    cost = f", at most {money(price)} {currency}" if price else ""
+    most = "about" if price.counts_length else "at most"
+    cost = f", {most} {money(micro)} {price.currency}" if micro else ""
     words = f"{safe_text(name, one_line=True)}: sending {len(what)} requests ({', '.join(what)}){cost}"
     click.echo(words, err=True)
 

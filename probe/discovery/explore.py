@@ -27,7 +27,9 @@ READERS: Final[tuple[tuple[str, Callable[[str, str | None], Reading]], ...]] = (
 
 #: what people paste instead of the server's own URL
 _TAIL = re.compile(
-    r"/(v1|v2|docs|redoc|docs\.json|openapi\.json|gradio_api|invocations|ping|predictions)(/[^?#]*)?$", re.ASCII
+    r"/(v[12](/(models|repository|chat|completions|health)(/.*)?)?"
+    r"|docs|redoc|docs\.json|openapi\.json|gradio_api(/.*)?|invocations|ping|predictions(/.*)?)$",
+    re.ASCII,
 )
 
 
@@ -42,7 +44,7 @@ class Explored:
 
 def base_url(url: str) -> str:
     """The URL that paths are put behind: without a trailing slash, and without a route of a model or a document."""
-    return _TAIL.sub("", url.rstrip("/"))
+    return _TAIL.sub("", url.partition("?")[0].rstrip("/"))
 
 
 def explore(base: str, *, model: str | None = None) -> Generator[Ask, Seen, Explored]:

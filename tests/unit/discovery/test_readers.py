@@ -241,7 +241,10 @@ def test_nothing_published_costs_eight_questions() -> None:
         ("http://h:1/prefix/v2/models/iris/infer", "http://h:1/prefix"),
         ("http://h:1/v1", "http://h:1"),
         ("http://h:1/v1/models/iris:predict", "http://h:1"),
+        ("http://h:1/v1/chat/completions", "http://h:1"),
+        ("http://h:1/v1/tenants/a", "http://h:1/v1/tenants/a"),
         ("http://h:1/docs", "http://h:1"),
+        ("http://h:1/gradio_api/info?serialize=True", "http://h:1"),
         ("http://h:1/openapi.json", "http://h:1"),
     ],
 )
