@@ -15,6 +15,7 @@ from probe.methods.base import Finding
 from probe.report.clean import safe_text
 
 _EXCERPT: Final = 1500  #: bytes of a body shown, unless all of it is asked for
+_BINARY_EXCERPT: Final = 300  #: of one that is no text
 _MOST_LABELS: Final = 10
 
 
@@ -111,16 +112,18 @@ def _line(mark: str, text: str) -> str:
 
 
 def _body(mark: str, body: bytes, *, full: bool) -> Iterator[str]:
+    """``body`` line by line: as text if it is one, else with escapes for what is not ASCII."""
     yield mark.rstrip()
     if not body:
         return
     shown = body if full else body[:_EXCERPT]
     text = _as_text(shown)
     if text is None:
-        start = shown if full else shown[:48]
-        yield f"{mark}{len(body):,} bytes that are no text: {start.hex(' ')}{'' if full else ' …'}"
+        shown = body if full else body[:_BINARY_EXCERPT]
+        lines = [repr(line)[2:-1] for line in shown.split(b"\n")]
     else:
-        yield from ((mark + line).rstrip() for line in safe_text(text).split("\n"))
+        lines = safe_text(text).split("\n")
+    yield from ((mark + line).rstrip() for line in lines)
     if len(shown) < len(body):
         yield f"{mark}… {len(body):,} bytes in all: --full shows them, --json has them"
 

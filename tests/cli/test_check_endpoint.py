@@ -343,6 +343,18 @@ def test_hostile_answers_do_not_reach_the_terminal(tmp_path: Path) -> None:
     assert "=> label 0.5 · b 0.5 · sum 1" in done.out
 
 
+def test_a_form_with_a_picture_is_shown_with_escapes(tmp_path: Path) -> None:
+    Image.fromarray(np.arange(3072, dtype=np.uint16).astype(np.uint8).reshape(32, 32, 3)).save(tmp_path / "a.png")
+    form = {"image": {"content": "{{ x | png }}", "filename": "input.png", "type": "image/png"}}
+    with publishing({}, lambda *_: (200, {"no": 0.25, "yes": 0.75})) as server:
+        write(tmp_path, config(server.url, json=None, multipart=form, items=None, batch=1))
+        refused = here("check-endpoint", "words", "--input", "a.png", cwd=tmp_path)
+    assert refused.code == 4  # our server takes JSON only
+    lines = refused.out.splitlines()
+    assert r'> content-disposition: form-data; name="image"; filename="input.png"\r' in map(str.lower, lines)
+    assert any(line.startswith(r"> \x89PNG") for line in lines)
+
+
 def large(_: str, body: Any) -> web.Response:
     answer = {**rows(body["texts"])[1], "padding": "x" * 5000}
     return web.json_response(answer)
