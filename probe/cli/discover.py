@@ -137,12 +137,12 @@ def _append(path: Path, drafts: list[Draft]) -> None:
 
     target = path.resolve()
     try:
-        text = added_to(target.read_text(encoding="utf-8"), drafts)
+        text = added_to(target.read_bytes().decode("utf-8"), drafts)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text") from error
     except Unfit as reason:
         raise ConfigError(f"{path}: {reason}") from reason
     beside = target.with_name(f".{target.name}.new")
-    beside.write_text(text, encoding="utf-8")
+    beside.write_bytes(text.encode())
     shutil.copymode(target, beside)
     beside.replace(target)

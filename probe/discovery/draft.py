@@ -71,7 +71,8 @@ def added_to(text: str, drafts: Sequence[Draft]) -> str:
     after = key.end_mark.line + 1
     if indent == 0 or node.value[0][0].start_mark.line < after:
         raise Unfit("its endpoints do not stand on lines of their own below endpoints:; use --out instead")
-    new = [line + "\n" for line in entries(drafts, indent=indent)]
+    end = "\r\n" if "\r\n" in text else "\n"
+    new = [line + end for line in entries(drafts, indent=indent)]
     result = "".join([*lines[:after], *new, *lines[after:]])
     before, now = yaml.safe_load(text), yaml.safe_load(result)
     fresh = {draft.name: yaml.safe_load(yaml.dump(dict(draft.entry), Dumper=_Dumper)) for draft in drafts}

@@ -94,6 +94,12 @@ def test_adding_changes_nothing_else() -> None:
     assert loaded["endpoints"]["iris"] == dict(drafts[0].entry)
 
 
+def test_line_ends_stay_what_they_are() -> None:
+    added = added_to(CONFIG.replace("\n", "\r\n"), drafts_of(published.MLSERVER))
+    assert added.count("\n") == added.count("\r\n")
+    assert added.replace("\r\n", "\n") == added_to(CONFIG, drafts_of(published.MLSERVER))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
