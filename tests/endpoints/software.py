@@ -27,9 +27,6 @@ class Software:
     def home(self) -> Path:
         return ENVIRONMENTS / self.environment
 
-    def program(self, name: str) -> str:
-        return str(self.home / "bin" / name)
-
 
 def _python(environment: str, script: str, *arguments: object) -> list[str]:
     return [str(ENVIRONMENTS / environment / "bin" / "python"), str(APPS / script), *map(str, arguments)]
