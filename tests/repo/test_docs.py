@@ -72,7 +72,7 @@ def test_examples_of_endpoints_come_to_adapters_that_render(example: str) -> Non
 
 
 def test_every_kind_of_scores_is_described() -> None:
-    assert set(re.findall(r"^\| `([a-z]+):", text("docs/endpoints.md"), re.MULTILINE)) == set(KINDS)
+    assert set(re.findall(r"^\| `([a-z]+):", text("docs/endpoints.md", "docs/providers.md"), re.MULTILINE)) == set(KINDS)
 
 
 def test_the_example_of_surveys_comes_to_tasks(tmp_path: Path) -> None:
@@ -133,7 +133,9 @@ def test_files_and_links_named_exist(name: str) -> None:
     paths = re.findall(
         r"`((?:probe|adapters|storage|tests|tools|\.ci)/[^`\s<>*]+|[A-Za-z.-]+\.(?:md|toml|yml|lock))`", text(name)
     )
-    for path in [*links, *paths]:
+    for link in links:
+        assert ((ROOT / name).parent / link).exists(), f"{name} leads to {link}"
+    for path in paths:
         assert (ROOT / path).exists() or path == "probe.yaml", f"{name} names {path}"
 
 
