@@ -103,9 +103,9 @@ class CallableAdapter:
             return Verdict("retry", str(outcome), maybe_billed=isinstance(outcome, MaybeBilled))
         return Verdict("broken" if isinstance(outcome, ResponseError) else "reject", str(outcome))
 
-    def estimate(self, request: Request) -> Usage:  # noqa: ARG002 - the protocol's
-        """Nothing: a function counts no tokens."""
-        return Usage()
+    def estimate(self, request: Request) -> Usage:
+        """Units of characters, if its price counts them; a function counts no tokens."""
+        return Usage(units=self.price.units(request.batch)) if isinstance(request, LocalCall) else Usage()
 
     def usage(self, response: HttpResponse) -> Usage | None:  # noqa: ARG002 - the protocol's
         """``None``: a function counts no tokens."""

@@ -62,6 +62,14 @@ class CallableSpec(Common):
     version: Label = ""
     batch: Batch = Batch(max_items=32)
 
+    @model_validator(mode="after")
+    def _no_bytes(self) -> CallableSpec:
+        if self.batch.max_bytes is not None or self.batch.max_input_bytes is not None:
+            raise fault(
+                "batch: a function gets its inputs as they are, so max_bytes and max_input_bytes mean nothing here"
+            )
+        return self
+
 
 class EndpointSpec(Common):
     """``adapter: http``: any model that takes a request and answers in JSON."""
