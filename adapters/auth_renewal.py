@@ -100,7 +100,9 @@ class Renewed(Generic[T]):
             self._under_way = None
         now = self._clock()
         self._lease = lease
-        self._due = lease.expires - min(MARGIN, (lease.expires - now) / 2)
+        left = lease.expires - now
+        # none left of a new one: our clock is ahead of the issuer's, which knows better than we how long it holds
+        self._due = lease.expires - min(MARGIN, left / 2) if left > 0 else now + PAUSE
         new = tuple(value for value in lease.secrets if value not in self._recent)
         if new:
             self._recent = (*new, *self._recent)[: _REMEMBERED * len(lease.secrets)]

@@ -130,7 +130,7 @@ class HttpAdapter:
                 )
         if most is None:
             return None
-        fits = max(1, len(batch) * most // size)
+        fits = max(1, len(batch) * most // max(size, 1))
         if size > most and len(batch) > 1:
             raise RequestTooLarge(
                 f"endpoint {self.name!r}: {len(batch)} inputs make a body of {size} bytes, more than batch.max_bytes ({most})",

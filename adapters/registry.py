@@ -95,7 +95,7 @@ def _plugged_in(point: EntryPoint, where: str, name: str, config: Mapping[str, A
         adapter = point.load()(name, config, around)
     except AdapterError:
         raise
-    except Exception as error:  # the code is not ours: it may raise anything
+    except (Exception, SystemExit) as error:  # the code is not ours: it may raise anything
         raise SpecError(f"{start} fails with {type(error).__name__}: {printable(error)}") from error
     if not isinstance(adapter, Adapter):
         wanted = [each for each in _ADAPTER if not hasattr(adapter, each)]

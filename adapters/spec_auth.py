@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from adapters.checks import PlainText, ReferenceText, SecretText, fault
+from adapters.checks import REFERENCE, PlainText, ReferenceText, SecretText, fault
 from adapters.spec_base import Strict, exactly_one
 
 
@@ -33,11 +33,20 @@ class AwsSigV4(Strict):
     profile: PlainText | None = None
 
 
+def _check_file(text: str) -> str:
+    if not REFERENCE.fullmatch(text):
+        raise fault("write ${NAME}, and set NAME to the path of the key file")
+    return text
+
+
+KeyFile = Annotated[str, AfterValidator(_check_file)]
+
+
 class Google(Strict):
     """Access tokens of Google: application default credentials, or a service account's key file."""
 
     scopes: Annotated[tuple[PlainText, ...], Field(min_length=1)] = ("https://www.googleapis.com/auth/cloud-platform",)
-    file: SecretText | None = None  #: ${NAME}, where NAME holds the path of the key file
+    file: KeyFile | None = None  #: ${NAME}, where NAME holds the path of the key file
 
 
 class Azure(Strict):
@@ -77,4 +86,7 @@ class Auth(Strict):
     def _one(self) -> Auth:
         if self.model_fields_set:
             exactly_one(self, tuple(type(self).model_fields))
+            [kind] = self.model_fields_set
+            if getattr(self, kind) is None:  # or nothing would be sent, and nothing said
+                raise fault(f"{kind} says nothing: write {{{kind}: …}}, or none")
         return self

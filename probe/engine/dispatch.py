@@ -377,6 +377,7 @@ class Dispatcher:
     # -- endings --------------------------------------------------------------------------------------------------------
 
     async def _give_up(self, shipment: Shipment, end: Final | TryAgain | AdapterError, on_answer: OnAnswer) -> None:
+        self._let_go(shipment)  # or its parts would wait for its place
         unwritable = isinstance(end, AdapterError)  # it cannot be rendered: nothing was sent
         rejected = isinstance(end, Final) and end.state == "rejected"
         poisoned = isinstance(end, TryAgain) and end.fingerprint() is not None

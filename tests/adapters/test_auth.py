@@ -63,6 +63,35 @@ def test_the_transport_knows_what_to_redact() -> None:
     assert "horse" not in repr(vars(transport))
 
 
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [
+        (
+            "aws",
+            "auth: write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}, {aws_sigv4: …}, {google: …}",
+        ),
+        ({"aws_sigv4": {"service": "s", "region": "r/../x"}}, "auth.aws_sigv4.region: string should match pattern"),
+        (
+            {"aws_sigv4": {"service": "s", "regoin": "r"}},
+            "auth.aws_sigv4: unknown key 'regoin', did you mean 'region'?",
+        ),
+        ({"aws_sigv4": {"service": "s"}}, "auth.aws_sigv4.region: this key is required"),
+        ({"azure": None}, "auth: azure says nothing: write {azure: …}, or none"),
+        ({"bearer": None}, "auth: bearer says nothing: write {bearer: …}, or none"),
+        ({"google": {"file": "key.json"}}, "auth.google.file: write ${NAME}, and set NAME to the path of the key file"),
+        (
+            {"google": {}, "bearer": "${K}"},
+            "auth: exactly one of bearer, header, query, basic, aws_sigv4, google, azure",
+        ),
+    ],
+)
+def test_wrong_authentication_is_one_line(auth: Any, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        endpoint(auth=auth)
+    assert str(caught.value).startswith(f"endpoints.vendor-a.{said}")
+    assert "\n" not in str(caught.value)
+
+
 def test_libraries_of_providers_are_loaded_by_the_endpoints_that_need_them() -> None:
     program = """
 import sys

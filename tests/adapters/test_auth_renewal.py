@@ -119,6 +119,17 @@ def test_what_still_holds_is_used_while_renewing_fails() -> None:
     asyncio.run(go())
 
 
+def test_a_clock_that_is_ahead_does_not_ask_with_every_request() -> None:
+    async def go() -> list[float]:
+        clock = Clock(0.0)
+        source, issuer = renewed(clock, -3600.0)
+        for clock.now in (0.0, 5.0, 9.0, 10.0):
+            await source.get()
+        return issuer.times
+
+    assert asyncio.run(go()) == [0.0, 10.0]
+
+
 @pytest.mark.parametrize("text", ["fixed-secret", "token-0001", "token-0002"])
 def test_every_value_that_may_be_under_way_is_redacted(text: str) -> None:
     async def go() -> Callable[[str], str]:

@@ -336,7 +336,7 @@ class TestPricesAndLimits:
             ({"adapter": "aws-comprehend-sentiment", "region": "eu-west-1"}, 25),
             ({"adapter": "aws-comprehend-toxicity", "region": "eu-west-1"}, 10),
             ({"adapter": "azure-language-sentiment", "resource": "r"}, 10),
-            ({"adapter": "cohere-classify", "model": "m"}, 96),
+            ({"adapter": "cohere-classify", "model": "m", "examples": []}, 96),
         ],
     )
     def test_batches_are_as_large_as_allowed(self, entry: dict[str, Any], most: int) -> None:

@@ -99,6 +99,7 @@ def plug_in(site: Path, monkeypatch: pytest.MonkeyPatch, *, name: str, code: str
     [
         ("import no_such_library", "fails with ModuleNotFoundError: No module named 'no_such_library'"),
         ("x = 1", "fails with AttributeError: "),
+        ("raise SystemExit('bye')", "fails with SystemExit: bye"),
         ("def build(", "fails with SyntaxError: "),
         ("def build(name, config, around):\n    raise RuntimeError('one\\ntwo')", "fails with RuntimeError: one two"),
         ("def build(name): ...", "fails with TypeError: build() takes 1 positional argument but 3 were given"),

@@ -74,6 +74,12 @@ def llmock() -> str:
 
 
 @pytest.fixture(scope="session")
+def llmock_limited() -> str:
+    """LLMock that allows ``software.LLMOCK_RPM`` requests per minute."""
+    return _url("llmock_limited")
+
+
+@pytest.fixture(scope="session")
 def bentoml() -> str:
     return _url("bentoml")
 

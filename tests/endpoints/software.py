@@ -11,6 +11,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 APPS: Final = Path(__file__).resolve().parent / "apps"
 ENVIRONMENTS: Final = ROOT / ".venv" / "servers"
 API_KEY: Final = "sk-loopback-0123456789"  #: what the chat server asks for
+LLMOCK_RPM: Final = 40  #: requests per minute that "llmock_limited" allows
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,6 @@ class Software:
     @property
     def home(self) -> Path:
         return ENVIRONMENTS / self.environment
-
-    def program(self, name: str) -> str:
-        return str(self.home / "bin" / name)
 
 
 def _python(environment: str, script: str, *arguments: object) -> list[str]:
@@ -47,6 +45,11 @@ SOFTWARE: Final[dict[str, Software]] = {
     ),
     "moto": Software("moto", lambda _, ports: _program("moto", "moto_server", "-p", ports[0]), "/moto-api/"),
     "llmock": Software("llmock", lambda _, ports: _program("llmock", "llmock", "serve", "--port", ports[0]), "/health"),
+    "llmock_limited": Software(
+        "llmock",
+        lambda _, ports: _program("llmock", "llmock", "serve", "--port", ports[0], "--rpm", LLMOCK_RPM),
+        "/health",
+    ),
     "bentoml": Software(
         "bentoml",
         lambda folder, ports: _program(

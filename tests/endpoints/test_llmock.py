@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.endpoints.software import LLMOCK_RPM
 from tests.endpoints.using import run
 
 ENV = {"OPENAI_API_KEY": "sk-any", "ANTHROPIC_API_KEY": "sk-ant-any", "GEMINI_API_KEY": "any"}
@@ -134,3 +135,16 @@ def test_a_provider_that_is_healthy_and_hangs_is_given_up(llmock: str, tmp_path:
     assert done.code == 4
     assert "0.3 s" in done.error
     assert verdict(llmock)["passed"]
+
+
+def test_a_quota_that_is_announced_is_waited_for(llmock_limited: str, tmp_path: Path) -> None:
+    """Requests per minute, refilled continuously, and told in OpenAI's headers."""
+    faults(llmock_limited)
+    more = OPENAI.replace('["a great film"]', '["a great film with one slow end"]').replace("[occlusion]", "[lime]")
+    done = run(tmp_path, more + f"        budget: {LLMOCK_RPM + 5}\n", ENV, url=llmock_limited)
+    assert done.code == 0, done.err
+    found = verdict(llmock_limited)
+    assert found["findings"] == []
+    totals = done.json["totals"]
+    assert found["attempts"] == totals["sent"]
+    assert found["calls"] == totals["sent"] - totals["retried"] > LLMOCK_RPM

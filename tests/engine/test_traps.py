@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -223,6 +224,14 @@ class TestBytes:
         assert max(sizes) <= 400
         assert sum(inputs) == 60
         assert len(sizes) <= 13  # eight or nine of up to 44 bytes fit; the first request is sixteen that do not
+
+    def test_one_place_is_enough_to_split_a_request(self, store: Store) -> None:
+        """The request that was too large must not keep the place that its parts need."""
+        texts = [f"{number:03d} " + "x" * (350 * (number == 40)) for number in range(48)]
+        with answering(self.handler) as server:
+            work = sending(server, store, self.CONFIG, limits={"concurrency": 1})
+            asyncio.run(asyncio.wait_for(work.send(work.jobs(texts)), 30))
+        assert work.states(texts) == ["answered"] * 48
 
     def test_an_input_that_is_larger_by_itself_goes_alone(self, store: Store) -> None:
         texts = ["a", "b" * 500, "c", "d"]

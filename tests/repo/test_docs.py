@@ -22,7 +22,14 @@ from probe.setup import Project
 from probe.survey_setup import project_surveys
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "docs/endpoints.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/endpoints.md",
+    "docs/providers.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 PROGRAMS = {"make", "probe", "pip", "git", "cd"}
 
 
@@ -133,7 +140,9 @@ def test_files_and_links_named_exist(name: str) -> None:
     paths = re.findall(
         r"`((?:probe|adapters|storage|tests|tools|\.ci)/[^`\s<>*]+|[A-Za-z.-]+\.(?:md|toml|yml|lock))`", text(name)
     )
-    for path in [*links, *paths]:
+    for link in links:
+        assert ((ROOT / name).parent / link).exists(), f"{name} leads to {link}"
+    for path in paths:
         assert (ROOT / path).exists() or path == "probe.yaml", f"{name} names {path}"
 
 
