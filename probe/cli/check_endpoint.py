@@ -65,8 +65,8 @@ def command(
     adapter = remote.adapter
     limit = Budget.parse(budget)
     limit.check({adapter.name: adapter.price})
-    steps = steps_of(adapter, about.item.instance, about.other)
     try:
+        steps = steps_of(adapter, about.item.instance, about.other)
         price = price_of(adapter, steps)
     except AdapterError as error:
         raise ConfigError(f"{about.item.name}: {error}; nothing was sent") from error

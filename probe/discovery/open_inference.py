@@ -196,6 +196,7 @@ def _one_input(tensor: _Tensor) -> tuple[list[Any], Any, Any]:
 
 
 def _input(tensor: _Tensor, value: str) -> dict[str, Any]:
+    """One tensor of the request: a part for each input of the batch, or what the metadata fixes."""
     sent: dict[str, Any]
     typed = {} if tensor.content_type is None else {"parameters": {"content_type": tensor.content_type}}
     if not tensor.batched:

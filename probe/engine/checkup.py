@@ -19,6 +19,7 @@ from adapters import (
     Instance,
     Prediction,
     Request,
+    RequestTooLarge,
     Transport,
 )
 from probe.clock import Clock
@@ -96,14 +97,25 @@ class CheckUp:
 
 def steps_of(adapter: Adapter, first: Instance, other: Instance | None) -> list[Step]:
     """One input, the same again, and ``other`` (``None``: there is no different one), together with the first if the
-    endpoint takes batches. The first comes last in the batch, so that an answer in another order shows."""
+    endpoint takes batches. The first comes last in the batch, so that an answer in another order shows.
+
+    Raises :class:`AdapterError` if an input does not fit.
+    """
     steps = [Step("one input", (first,), (0,)), Step("the same input again", (first,), (1,))]
-    if adapter.max_batch > 1:
-        both = (first, first) if other is None else (other, first)
+    both = (first, first) if other is None else (other, first)
+    if adapter.max_batch > 1 and _fit_together(adapter, both):
         steps.append(Step("a batch", both, (3 if other is None else 0, 2)))
     elif other is not None:
         steps.append(Step("another input", (other,), (0,)))
     return steps
+
+
+def _fit_together(adapter: Adapter, batch: Sequence[Instance]) -> bool:
+    try:
+        adapter.request(batch)
+    except RequestTooLarge:  # pictures, where a request may have so many bytes
+        return False
+    return True
 
 
 def price_of(adapter: Adapter, steps: Sequence[Step]) -> int:

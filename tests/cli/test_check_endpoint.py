@@ -237,6 +237,14 @@ def test_a_batch_that_is_refused_is_not_taken_apart(tmp_path: Path) -> None:
     assert "== a batch of 2" in done.out
 
 
+def test_a_batch_that_is_too_large_is_not_made(tmp_path: Path) -> None:
+    with publishing({}, answering(rows)) as server:
+        write(tmp_path, config(server.url, batch={"max_items": 8, "max_bytes": 20}))
+        done = here("check-endpoint", "words", "--json", cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert [each["what"] for each in done.json["exchanges"]] == ["one input", "the same input again", "another input"]
+
+
 def test_nobody_there(tmp_path: Path) -> None:
     write(tmp_path, config("http://127.0.0.1:9"))
     done = here("check-endpoint", "words", cwd=tmp_path)
