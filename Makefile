@@ -7,12 +7,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
 PYTEST_ARGS ?= -n 2 --dist loadfile
+# Server software that the tests start. What one needs clashes with what another needs: each has an environment of its own.
+SERVERS := $(basename $(notdir $(wildcard tests/endpoints/envs/*.lock)))
+SERVER_PYTHON := >=3.11,<3.13
 # The console does not redraw where no one watches.
 export UV_NO_PROGRESS := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock clean
+.PHONY: help demo test lint servers bench lock clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -21,9 +24,9 @@ help: ## this list
 demo: $(VENV)/demo.stamp ## start a loopback endpoint with real models, probe it, write a report
 	@$(BIN)/probe demo
 
-test: lint ## lint, types and the whole test suite
+test: lint servers ## lint, types and the whole test suite
 	@echo "== pytest"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@PROBE_TEST_SERVERS=required $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: $(VENV)/dev.stamp ## style, format and types
 	@echo "== ruff check"
@@ -33,6 +36,8 @@ lint: $(VENV)/dev.stamp ## style, format and types
 	@echo "== mypy"
 	@$(BIN)/mypy
 
+servers: $(SERVERS:%=$(VENV)/servers/%.stamp) ## install the server software that tests/endpoints starts
+
 bench: $(VENV)/dev.stamp ## measure the performance goals
 	@$(BIN)/python -m benchmarks
 
@@ -40,11 +45,12 @@ bench: $(VENV)/dev.stamp ## measure the performance goals
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-annotate --custom-compile-command "make lock" $(UPGRADE)
 
-lock: $(VENV)/build.stamp ## renew requirements*.lock from pyproject.toml
+lock: $(VENV)/build.stamp ## renew requirements*.lock from pyproject.toml, and the servers' locks
 	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra demo -c requirements-dev.lock -o requirements-demo.lock
 	$(COMPILE) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements.lock
 	printf 'uv\nhatchling\n' | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
+	for each in $(basename $(wildcard tests/endpoints/envs/*.in)); do $(COMPILE) $$each.in -o $$each.lock || exit 1; done
 
 clean: ## remove the environment and everything made, never a ledger
 	rm -rf $(VENV) build dist demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
@@ -70,6 +76,13 @@ $(VENV)/%.stamp: requirements-%.lock $(VENV)/build.stamp pyproject.toml
 	@$(call install,--no-deps --no-build-isolation -e .)
 	@touch $@
 
+# Some of these servers do not run on a newer Python than this yet; uv finds one, or fetches it.
+$(VENV)/servers/%.stamp: tests/endpoints/envs/%.lock $(VENV)/build.stamp
+	@echo "== installing $<"
+	@$(BIN)/uv venv --quiet --clear --python '$(SERVER_PYTHON)' $(VENV)/servers/$*
+	@$(call install,--require-hashes -r $<,$(VENV)/servers/$*/bin/python)
+	@touch $@
+
 # pip stands in where uv cannot reach the registry: it knows mirrors that are set up for pip alone.
-install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) \
-	|| { echo "== once more, with pip"; $(BIN)/python -m pip install --quiet $(1); }
+install = $(BIN)/uv pip install --quiet --python $(or $(2),$(BIN)/python) $(1) \
+	|| { echo "== once more, with pip"; $(BIN)/python -m pip --python $(or $(2),$(BIN)/python) install --quiet $(1); }

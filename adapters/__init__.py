@@ -14,6 +14,8 @@ from adapters.base import (
     Request,
     Scalar,
     Secrets,
+    Starting,
+    Step,
     Transport,
     Usage,
     Verdict,
@@ -21,9 +23,12 @@ from adapters.base import (
 from adapters.callable import CallableAdapter
 from adapters.errors import (
     AdapterError,
+    InputTooLarge,
     MaybeBilled,
+    NoCredentials,
     NotJson,
     NotSent,
+    RequestTooLarge,
     ResponseError,
     SecretMissing,
     SpecError,
@@ -31,16 +36,18 @@ from adapters.errors import (
 )
 from adapters.http import HttpAdapter
 from adapters.ratelimit import Announcement, announced
-from adapters.registry import KINDS, endpoint_from_config
-from adapters.spec import CallableSpec, EndpointSpec
+from adapters.registry import KINDS, PLUG_INS, Builder, Surroundings, endpoint_from_config
+from adapters.spec import CallableSpec, EndpointSpec, parse_spec
 from adapters.transport import HttpTransport, open_transport
 
 __all__ = [
     "KINDS",
+    "PLUG_INS",
     "REDACTED",
     "Adapter",
     "AdapterError",
     "Announcement",
+    "Builder",
     "CallableAdapter",
     "CallableSpec",
     "EndpointSpec",
@@ -48,21 +55,27 @@ __all__ = [
     "HttpRequest",
     "HttpResponse",
     "HttpTransport",
+    "InputTooLarge",
     "Instance",
     "ItemError",
     "Limits",
     "LocalCall",
     "MaybeBilled",
+    "NoCredentials",
     "NotJson",
     "NotSent",
     "Prediction",
     "Price",
     "Request",
+    "RequestTooLarge",
     "ResponseError",
     "Scalar",
     "SecretMissing",
     "Secrets",
     "SpecError",
+    "Starting",
+    "Step",
+    "Surroundings",
     "Transport",
     "TransportError",
     "Usage",
@@ -70,4 +83,5 @@ __all__ = [
     "announced",
     "endpoint_from_config",
     "open_transport",
+    "parse_spec",
 ]

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
+from adapters.auth_aws import AwsSigner
+from adapters.auth_azure import AzureSigner
+from adapters.auth_google import GoogleSigner
+from adapters.auth_renewal import Signer
 from adapters.base import HttpRequest, Secrets
 from adapters.checks import REFERENCE
 from adapters.errors import SecretMissing, SpecError
-from adapters.spec import Auth, EndpointSpec
+from adapters.spec import EndpointSpec
+from adapters.spec_auth import Auth
 
 _ENCODED_REFERENCE_SAFE = "${}"
 
@@ -23,6 +28,7 @@ class Credentials:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)  #: added to every request
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)  #: URL as stored → as sent
     values: Mapping[str, str] = field(default_factory=dict, repr=False)  #: header value as stored → as sent
+    signer: Signer | None = field(default=None, repr=False)  #: what else is added, from the request as it will be sent
 
     def apply(self, request: HttpRequest) -> tuple[str, list[tuple[str, str]]]:
         """URL and headers to send."""
@@ -45,9 +51,10 @@ def secret_names(spec: EndpointSpec) -> tuple[str, ...]:
 
 
 def resolve_credentials(endpoint: str, spec: EndpointSpec, *, environment: Mapping[str, str]) -> Credentials:
-    """Look up every ``${NAME}``.
+    """Look up every ``${NAME}``; tokens and signatures of cloud providers come later, when a request needs them.
 
-    Raises :class:`SecretMissing` for one that is not set, :class:`SpecError` for one that cannot stand in a header or URL.
+    Raises :class:`SecretMissing` for one that is not set, :class:`SpecError` for one that cannot stand in a header or URL, or
+    if the library of a provider is not installed.
     """
     looked_up = _Lookup(endpoint, environment)
     auth = spec.auth
@@ -69,12 +76,26 @@ def resolve_credentials(endpoint: str, spec: EndpointSpec, *, environment: Mappi
         if not value.isascii():
             raise SpecError(f"endpoint {endpoint!r}: a secret that goes into a header holds a character outside ASCII")
     encoded = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query)
+    file = looked_up.path(auth.google.file) if auth.google and auth.google.file else None
+    secrets = Secrets(tuple(looked_up.used.values()))
     return Credentials(
-        secrets=Secrets(tuple(looked_up.used.values())),
+        secrets=secrets,
         headers=tuple(headers),
         urls={full_url(spec): _with_query(spec.url, encoded)},
         values=values,
+        signer=_signer(endpoint, auth, file=file, secrets=secrets),
     )
+
+
+def _signer(endpoint: str, auth: Auth, *, file: str | None, secrets: Secrets) -> Signer | None:
+    if auth.aws_sigv4:
+        aws = auth.aws_sigv4
+        return AwsSigner(endpoint, service=aws.service, region=aws.region, profile=aws.profile, secrets=secrets)
+    if auth.google:
+        return GoogleSigner(endpoint, scopes=auth.google.scopes, file=file, secrets=secrets)
+    if auth.azure:
+        return AzureSigner(endpoint, scope=auth.azure.scope, secrets=secrets)
+    return None
 
 
 class _Lookup:
@@ -88,7 +109,16 @@ class _Lookup:
     def fill(self, text: str) -> str:
         return REFERENCE.sub(lambda found: self._value(found[1]), text)
 
+    def path(self, text: str) -> str:
+        """As :meth:`fill`, of what is no secret and may be shown."""
+        return REFERENCE.sub(lambda found: self._plain(found[1]), text)
+
     def _value(self, name: str) -> str:
+        value = self._plain(name)
+        self.used[name] = value
+        return value
+
+    def _plain(self, name: str) -> str:
         value = self._environment.get(name, "")
         if not value:
             seen = "is empty" if name in self._environment else "is not set"
@@ -100,13 +130,13 @@ class _Lookup:
                 f"endpoint {self._endpoint!r}: the environment variable {name} holds a line break or another control "
                 "character, which would change the request: set it without"
             )
-        self.used[name] = value
         return value
 
 
 def _auth_texts(auth: Auth) -> list[str]:
     texts = [auth.bearer, auth.header and auth.header.value, auth.query and auth.query.value]
     texts += [auth.basic.username, auth.basic.password] if auth.basic else []
+    texts += [auth.google.file] if auth.google else []
     return [text for text in texts if text]
 
 

@@ -43,10 +43,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request and its answer, as language models count and bill them."""
+    """What one request and its answer come to, as far as it is not the same for all of them: tokens, as language models
+    count and bill them, and units of so many characters, as others bill texts."""
 
     input: int = 0
     output: int = 0
+    units: int = 0
 
     @property
     def total(self) -> int:
@@ -63,23 +65,42 @@ class Price:
     currency: str = "USD"
     million_input_micro: int = 0  #: per 1,000,000 input tokens
     million_output_micro: int = 0
+    unit_micro: int = 0  #: per ``unit_characters`` characters of an input
+    unit_characters: int = 1000
+    least_units: int = 1  #: that an input is counted as
 
     def of(self, items: int, usage: Usage | None = None) -> int:
         """Price of one request with ``items`` inputs that takes ``usage``, in micro-units; parts of one are rounded up."""
         price = self.request_micro + self.item_micro * items
         if usage is not None and self.counts_tokens:
             price -= -(usage.input * self.million_input_micro + usage.output * self.million_output_micro) // 1_000_000
+        if self.unit_micro:
+            price += self.unit_micro * (self.least_units * items if usage is None else usage.units)
         return price
+
+    def units(self, batch: Sequence[Instance]) -> int:
+        """Units of characters that the inputs of ``batch`` are charged as, each rounded up by itself; 0 if none are counted.
+
+        Characters are those of a text, or of the texts in a row; a picture has none and is charged the least.
+        """
+        if not self.unit_micro:
+            return 0
+        return sum(max(self.least_units, -(-_characters(x) // self.unit_characters)) for x in batch)
 
     @property
     def counts_tokens(self) -> bool:
-        """Whether a request's price depends on its length."""
+        """Whether a request's price depends on its tokens."""
         return bool(self.million_input_micro or self.million_output_micro)
+
+    @property
+    def counts_length(self) -> bool:
+        """Whether a request's price depends on how long its inputs are, so that it is known only once it is rendered."""
+        return self.counts_tokens or bool(self.unit_micro)
 
     @property
     def is_free(self) -> bool:
         """Whether nothing is charged."""
-        return not (self.request_micro or self.item_micro or self.counts_tokens)
+        return not (self.request_micro or self.item_micro or self.counts_length)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +113,12 @@ class HttpRequest:
     body: bytes
     #: header by which the API knows a repeated request, if the endpoint's config names one
     idempotency: str | None = None
+    #: units of characters that its inputs are charged as
+    units: int = 0
+    #: sent without the endpoint's credentials, as it goes to another host
+    anonymous: bool = False
+    #: how many inputs of this size one request could carry, if there is a limit on its bytes
+    fits: int | None = None
 
     def keyed(self, material: str) -> HttpRequest:
         """This request with a key in its idempotency header, the same for the same ``material`` (what makes it one logical
@@ -136,6 +163,15 @@ class HttpResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One more look for the result of something that was started."""
+
+    request: HttpRequest
+    wait: float  #: seconds before it, and before it is repeated
+    last: bool = False  #: what answers it is the result
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """Every label the endpoint returned for one input, and its score."""
 
@@ -145,6 +181,8 @@ class Prediction:
     floor: float | None = None
     #: a missing label was cut off by the provider (top-k, threshold): its score is known only to be ≤ ``floor``
     censored: bool = False
+    #: of a language model: probability of all the answers that mean one of the labels, before the scores were scaled to 1
+    mass: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +206,7 @@ class Verdict:
     after: float | None = None  #: seconds the server asked us to wait
     throttled: bool = False  #: the server said "too fast": hold the whole endpoint
     maybe_billed: bool = False  #: the provider may have counted this attempt
+    same_max: int = 1  #: repeats of one request after which the same server error is believed
 
 
 @runtime_checkable
@@ -183,7 +222,8 @@ class Adapter(Protocol):
     labels: tuple[str, ...] | None  #: closed label space in order, or ``None`` if open or not declared
 
     def request(self, batch: Sequence[Instance]) -> Request:
-        """Render ``batch`` (1 … ``max_batch`` inputs) into one request. Raises :class:`SpecError`."""
+        """Render ``batch`` (1 … ``max_batch`` inputs) into one request. Raises :class:`SpecError`, of which
+        :class:`RequestTooLarge` asks for fewer inputs and :class:`InputTooLarge` refuses one."""
 
     def predictions(self, response: HttpResponse, n: int) -> list[Prediction | ItemError]:
         """The ``n`` results of a response that :meth:`classify` called ok. Raises :class:`ResponseError` if the answer as a
@@ -193,10 +233,21 @@ class Adapter(Protocol):
         """What ``outcome`` means."""
 
     def estimate(self, request: Request) -> Usage:
-        """The tokens that ``request`` will probably come to; zero where nothing is counted in tokens."""
+        """What ``request`` will probably come to, in tokens and units; zero where nothing is counted in them."""
 
     def usage(self, response: HttpResponse) -> Usage | None:
         """The tokens that ``response`` reports; ``None`` if it does not."""
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """What an adapter has besides whose requests only start the work, if they do."""
+
+    result_timeout: float | None  #: seconds that a result may take; ``None``: the first answer is the result
+
+    def follow(self, response: HttpResponse, step: Step | None) -> Step | None:
+        """What to ask after ``response``, which answered ``step`` (``None``: the start itself); ``None`` if it is the end.
+        Raises :class:`ResponseError`."""
 
 
 @runtime_checkable
@@ -235,6 +286,13 @@ class Secrets:
             if len(form) >= 8 and raw in body:
                 body = body.replace(raw, REDACTED.encode())
         return body
+
+
+def _characters(instance: Instance) -> int:
+    if isinstance(instance, str):
+        return len(instance)
+    cells = instance.values() if isinstance(instance, Mapping) else instance
+    return 0 if isinstance(cells, np.ndarray) else sum(len(cell) for cell in cells if isinstance(cell, str))
 
 
 def _forms_of(value: str) -> set[str]:

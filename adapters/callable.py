@@ -35,7 +35,8 @@ from adapters.base import (
 from adapters.errors import AdapterError, MaybeBilled, NotSent, ResponseError, SpecError
 from adapters.scores import VERSION, LabelSpace, ScoreReader
 from adapters.show import excerpt, printable, shown
-from adapters.spec import CallableSpec, Items, Scores
+from adapters.spec import CallableSpec
+from adapters.spec_scores import Items, Scores
 
 #: (m inputs) → (m,) or (m, k) array, or one {label: score} per input
 Function: TypeAlias = Callable[[Sequence[Any]], Any]
@@ -102,9 +103,9 @@ class CallableAdapter:
             return Verdict("retry", str(outcome), maybe_billed=isinstance(outcome, MaybeBilled))
         return Verdict("broken" if isinstance(outcome, ResponseError) else "reject", str(outcome))
 
-    def estimate(self, request: Request) -> Usage:  # noqa: ARG002 - the protocol's
-        """Nothing: a function counts no tokens."""
-        return Usage()
+    def estimate(self, request: Request) -> Usage:
+        """Units of characters, if its price counts them; a function counts no tokens."""
+        return Usage(units=self.price.units(request.batch)) if isinstance(request, LocalCall) else Usage()
 
     def usage(self, response: HttpResponse) -> Usage | None:  # noqa: ARG002 - the protocol's
         """``None``: a function counts no tokens."""

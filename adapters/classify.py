@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from adapters.base import HttpResponse, Verdict
-from adapters.errors import AdapterError, MaybeBilled, NotJson, NotSent, ResponseError
+from adapters.documents import Documents
+from adapters.errors import AdapterError, MaybeBilled, NoCredentials, NotJson, NotSent, ResponseError
 from adapters.ratelimit import Now, retry_after
-from adapters.scores import Query, parse_json, truthy
-from adapters.show import excerpt, shown
-from adapters.spec import RETRY_ON, Retry
+from adapters.read_json import Query, parse_json, truthy
+from adapters.show import excerpt, gist, shown
+from adapters.spec_limits import RETRY_ON, Retry
 
 #: a longer announced pause is a used-up allowance, not a pause
 LONG_WAIT = 3600.0
@@ -20,6 +22,12 @@ _PERIOD = r"(daily|monthly|per[-_ ]?day|per[-_ ]?month)"
 _SPENT = re.compile(
     rb"insufficient_quota|billing_hard_limit|credit balance is too low|out of call volume quota", re.IGNORECASE
 )
+#: refused credentials that come as 400: AWS's JSON protocols, an invalid key at Google, TorchServe's tokens
+_REFUSED = re.compile(
+    rb'"__type"\s*:\s*"[^"]*(?:UnrecognizedClient|InvalidSignature|IncompleteSignature|MissingAuthenticationToken|'
+    rb"ExpiredToken|AccessDenied|NotAuthorized|InvalidClientTokenId|SubscriptionRequired)"
+    rb'|"reason"\s*:\s*"API_KEY_INVALID"|"type"\s*:\s*"InvalidKeyException"'
+)
 _LONG_PERIOD = re.compile(
     rf"{_PERIOD}[^.]{{0,40}}(limit|quota)|(limit|quota)[^.]{{0,60}}{_PERIOD}".encode(), re.IGNORECASE
 )
@@ -28,17 +36,29 @@ _LONG_PERIOD = re.compile(
 class Classifier:
     """The verdicts of one endpoint. ``now`` is asked only for a ``Retry-After`` date in an answer that has no ``Date``."""
 
-    def __init__(self, endpoint: str, host: str, *, retry: Retry, error: str | None, now: Now | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        host: str,
+        *,
+        retry: Retry,
+        error: str | None,
+        failed: str | None = None,
+        documents: Documents | None = None,
+        now: Now | None = None,
+    ) -> None:
         self._endpoint = endpoint
         self._host = host
+        self._documents = documents or Documents(endpoint, None)
         on, never = frozenset(retry.on), frozenset(retry.never)
         self._extra = on - frozenset(RETRY_ON)  # added by the config: this beats the built-in meaning of a status
         self._wanted = on if "on" in retry.model_fields_set else frozenset[int]()
         self._forbidden = never if "never" in retry.model_fields_set else frozenset[int]()
         self._never = never if "never" in retry.model_fields_set else never - on
         self._again = on - self._never
-        self._error = Query(error) if error else None
+        self._errors = [Query(path) for path in (error, failed) if path]
         self._when = Query(retry.when) if retry.when else None
+        self._same_max = retry.same_5xx_max
         self._now = now
 
     def classify(self, outcome: HttpResponse | AdapterError) -> Verdict:
@@ -46,6 +66,8 @@ class Classifier:
         if isinstance(outcome, HttpResponse):
             return self._success(outcome) if 200 <= outcome.status < 300 else self._failure(outcome)
         reason = str(outcome)
+        if isinstance(outcome, NoCredentials):
+            return Verdict("auth", reason)
         if isinstance(outcome, NotSent):
             return Verdict("retry", reason)
         if isinstance(outcome, MaybeBilled):
@@ -59,30 +81,41 @@ class Classifier:
     def _success(self, response: HttpResponse) -> Verdict:
         if _PAGE.match(response.body):
             return Verdict("broken", f"{self._start(response)} with a page instead of JSON: {excerpt(response.body)}")
-        if self._error is None:
+        reported = self._reported(response.body)
+        if reported is None:
             return Verdict("ok")
-        try:
-            found = self._error(parse_json(response.body, self._endpoint))
-        except ResponseError:
-            return Verdict("ok")  # reading the scores will say what is wrong
-        if not truthy(found):
-            return Verdict("ok")
-        reason = f"{self._start(response)} that reports an error ({self._error.path}): {shown(found)}"
+        reason = f"{self._start(response)} that reports an error {reported}"
         if self._asks_again(response):
             return Verdict("retry", reason, after=retry_after(response.headers, now=self._now), throttled=True)
         return Verdict("reject", reason)
 
+    def _reported(self, body: bytes) -> str | None:
+        """The error inside of an answer that looks well by its status, and where it stands."""
+        refusal = self._documents.refusal(body)
+        if refusal is not None:
+            return f"in its stream: {shown(refusal)}"
+        if not self._errors:
+            return None
+        try:
+            document = self._documents.parse(body)
+            for query in self._errors:
+                if truthy(found := query(document)):
+                    return f"({query.path}): {shown(found)}"
+        except ResponseError:
+            pass  # reading the scores will say what is wrong
+        return None
+
     def _failure(self, response: HttpResponse) -> Verdict:
         status = response.status
-        reason = f"{self._start(response)}: {excerpt(response.body)}"
+        reason = f"{self._start(response)}: {gist(response.body)}"
         after = retry_after(response.headers, now=self._now)
         if self._asks_again(response):
             return Verdict("retry", reason, after=after, throttled=True)
         if status in self._extra and status in self._again:
-            return Verdict("retry", reason, after=after, throttled=after is not None)
+            return Verdict("retry", reason, after=after, throttled=after is not None, same_max=self._same_max)
         if status == 402 or (status in (403, 429) and _quota_spent(response, after)):
             return Verdict("quota", f"the allowance is used up, {reason}", after=after)
-        if status in (401, 403, 407):
+        if status in (401, 403, 407) or (status == 400 and _REFUSED.search(response.body[:4096])):
             return Verdict("auth", f"the credentials are refused, {reason}")
         if 300 <= status < 400:
             to = shown(response.header("location") or "nowhere")
@@ -93,7 +126,7 @@ class Classifier:
             return Verdict("broken", f"{reason}; are url and method right?")
         if self._worth_repeating(response):
             throttled = status == 429 or (status in (503, 529) and after is not None)
-            return Verdict("retry", reason, after=after, throttled=throttled)
+            return Verdict("retry", reason, after=after, throttled=throttled, same_max=self._same_max)
         return Verdict("reject", reason)
 
     def _worth_repeating(self, response: HttpResponse) -> bool:
@@ -112,9 +145,16 @@ class Classifier:
         if self._when is None:
             return False
         try:
-            return truthy(self._when(parse_json(response.body, self._endpoint)))
+            return truthy(self._when(self._told(response)))
         except ResponseError:
             return False
+
+    def _told(self, response: HttpResponse) -> Any:
+        """What a failure says: a document of its own, or the error in a stream."""
+        if not 200 <= response.status < 300:
+            return parse_json(response.body, self._endpoint)
+        refusal = self._documents.refusal(response.body)
+        return self._documents.parse(response.body) if refusal is None else refusal
 
 
 def _quota_spent(response: HttpResponse, after: float | None) -> bool:

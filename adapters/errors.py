@@ -2,11 +2,14 @@
 
     AdapterError
     ├── SpecError            the endpoint is described wrongly (config; exit code 2)
+    │   ├── RequestTooLarge  these inputs are too many bytes for one request; ``fits`` of their size are not
+    │   └── InputTooLarge    one of the inputs is larger than the endpoint takes; nothing was sent
     ├── SecretMissing        a ${NAME} it refers to is not set (config; exit code 2)
     ├── ResponseError        an answer came, but it is not what the endpoint's description promises
     │   └── NotJson          … because its body cannot be read as JSON; ``kind`` says how
     └── TransportError       no usable answer came
         ├── NotSent          not one byte of the request left: free to repeat
+        │   └── NoCredentials    … because there are no credentials, or whoever issues them refuses (exit code 4)
         └── MaybeBilled      it left (in part or whole) and no answer came back: the provider may have counted it
 
 Messages are shown to users as they are: each says what was seen, where, and what to do.
@@ -23,6 +26,18 @@ class AdapterError(Exception):
 
 class SpecError(AdapterError):
     """The description of an endpoint is wrong."""
+
+
+class RequestTooLarge(SpecError):
+    """Several inputs come to more bytes than one request may have."""
+
+    def __init__(self, message: str, *, fits: int) -> None:
+        super().__init__(message)
+        self.fits = fits
+
+
+class InputTooLarge(SpecError):
+    """An input is larger than the endpoint takes."""
 
 
 class SecretMissing(SpecError):
@@ -50,6 +65,10 @@ class TransportError(AdapterError):
 
 class NotSent(TransportError):
     """Nothing of the request left this machine, so it is free to repeat."""
+
+
+class NoCredentials(NotSent):
+    """No credentials were found, or whoever issues them refuses, so nothing can be sent to this endpoint."""
 
 
 class MaybeBilled(TransportError):

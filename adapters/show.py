@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from typing import Any
+from typing import Any, Final
+
+_MARKUP: Final = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_LOOKED_AT: Final = 1 << 14  #: bytes of a long body
 
 
 def _shortener() -> reprlib.Repr:
@@ -26,6 +30,17 @@ def excerpt(body: bytes, limit: int = 200) -> str:
     """The first ``limit`` bytes of ``body`` as one quoted line of printable characters."""
     text = body[:limit].decode("utf-8", "replace")
     return repr(text) + ("…" if len(body) > limit else "")
+
+
+def gist(body: bytes, limit: int = 200) -> str:
+    """What the body of a failure tells a person, as one quoted line: a page's text without its tags, the end of a Python
+    traceback, else its beginning as it stands."""
+    if body.lstrip()[:1] == b"<":
+        text = " ".join(_MARKUP.sub(" ", body[:_LOOKED_AT].decode("utf-8", "replace")).split())
+        return excerpt(text.encode(), limit) if text else excerpt(body, limit)
+    if body.lstrip().startswith(b"Traceback (most recent call last)"):
+        return excerpt(body.rstrip().rpartition(b"\n")[2].lstrip(), limit)
+    return excerpt(body, limit)
 
 
 def printable(text: object, limit: int = 200) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from adapters.auth import Credentials, resolve_credentials
-from adapters.base import Adapter, HttpRequest, HttpResponse, Limits, LocalCall, Request, Secrets, Transport
+from adapters.base import REDACTED, Adapter, HttpRequest, HttpResponse, Limits, LocalCall, Request, Secrets, Transport
 from adapters.callable import CallableAdapter, LocalTransport
 from adapters.decode import BoundedDecoder, TooLarge, Undecodable
 from adapters.errors import AdapterError, MaybeBilled, NotSent, SpecError
@@ -65,13 +66,19 @@ class HttpTransport:
 
     @property
     def secrets(self) -> Secrets:
-        """What must be redacted from anything this endpoint's run leaves behind."""
-        return self._credentials.secrets
+        """What must be redacted from anything this endpoint's run leaves behind; it grows with every new token."""
+        signer = self._credentials.signer
+        return self._credentials.secrets if signer is None else signer.secrets
 
     async def send(self, request: Request) -> HttpResponse:
-        """Raises :class:`NotSent` if nothing left this machine, else :class:`MaybeBilled`."""
+        """Raises :class:`NotSent` if nothing left this machine (:class:`NoCredentials`: there are none, or they are refused),
+        else :class:`MaybeBilled`."""
         if isinstance(request, LocalCall):
             raise SpecError(f"endpoint {self._endpoint!r} is remote and cannot run a Python function")
+        if request.anonymous:
+            bare = Credentials(secrets=self.secrets)  # to redact them, should they come back
+            other = HttpTransport(self._endpoint, limits=self._limits, credentials=bare, transport=self._transport)
+            return await other.send(replace(request, anonymous=False))
         url, headers = self._credentials.apply(request)
         trip = _Trip()
         try:
@@ -80,9 +87,21 @@ class HttpTransport:
         except TimeoutError:
             seconds = f"{self._limits.timeout:g} s"
             seen = f"no whole answer within {seconds}" if trip.sent else f"no connection within {seconds}"
+            if trip.signing:
+                seen = f"no credentials within {seconds}, so no answer"
             raise self._failed(trip, request, seen) from None
         except (httpx.TransportError, httpx.InvalidURL, TooLarge, Undecodable, OSError, UnicodeError) as error:
             raise self._failed(trip, request, self._words(error, trip)) from None
+
+    def as_sent(self, request: HttpRequest) -> HttpRequest:
+        """``request`` with the URL and all the headers that go out, every secret redacted: to be shown to its user."""
+        url, headers = self._credentials.apply(request)
+        outgoing = self._outgoing(request, url, headers, _Trip())
+        redact = self.secrets.redact
+        if self._credentials.signer is not None:
+            outgoing.headers["authorization"] = REDACTED  # made for this one request when it leaves
+        shown = tuple((name.decode("latin-1").lower(), redact(_text(value))) for name, value in outgoing.headers.raw)
+        return replace(request, url=redact(url), headers=shown)
 
     async def warm(self, request: Request, count: int) -> int:
         """Open ``count`` connections to where ``request`` would go, so that later sends leave on time; nothing is sent and
@@ -93,12 +112,21 @@ class HttpTransport:
         return await self._transport.warm(self._outgoing(request, url, headers, _Trip()), count)
 
     async def aclose(self) -> None:
+        if self._credentials.signer is not None:
+            await self._credentials.signer.aclose()
         await self._transport.aclose()
 
     async def _exchange(
         self, request: HttpRequest, url: str, headers: list[tuple[str, str]], trip: _Trip
     ) -> HttpResponse:
-        answer = await self._transport.handle_async_request(self._outgoing(request, url, headers, trip))
+        outgoing = self._outgoing(request, url, headers, trip)
+        if self._credentials.signer is not None:
+            final = str(outgoing.url)  # as it will be written: a signature covers every byte of it
+            trip.signing = True
+            added = await self._credentials.signer.sign(request.method, final, headers, request.body)
+            trip.signing = False
+            outgoing.headers.update(added)
+        answer = await self._transport.handle_async_request(outgoing)
         try:
             decoder = BoundedDecoder(answer.headers.get("content-encoding", ""), self._limits.max_response_bytes)
             if isinstance(answer.stream, httpx.AsyncByteStream):
@@ -107,7 +135,7 @@ class HttpTransport:
             body = decoder.finish()
         finally:
             await answer.aclose()
-        redact = self._credentials.secrets
+        redact = self.secrets
         return HttpResponse(
             answer.status_code,
             tuple((name.decode("latin-1").lower(), redact.redact(_text(value))) for name, value in answer.headers.raw),
@@ -132,7 +160,7 @@ class HttpTransport:
         after = "it was sent and may have been counted" if trip.sent else "nothing was sent"
         host = urlsplit(request.url).netloc
         text = f"endpoint {self._endpoint!r}: {seen} from {host}; {after}"
-        return kind(self._credentials.secrets.redact(text))
+        return kind(self.secrets.redact(text))
 
     def _words(self, error: Exception, trip: _Trip) -> str:
         if isinstance(error, TooLarge):
@@ -148,11 +176,12 @@ class HttpTransport:
 class _Trip:
     """How far one request got, and when. About to be written counts as sent, even if no byte may have left."""
 
-    __slots__ = ("clock", "sent", "sent_at")
+    __slots__ = ("clock", "sent", "sent_at", "signing")
 
     def __init__(self) -> None:
         self.clock = asyncio.get_running_loop().time
         self.sent = False
+        self.signing = False  #: credentials are being fetched
         self.sent_at = self.clock()
 
     async def trace(self, event: str, _: Mapping[str, Any]) -> None:

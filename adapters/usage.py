@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from adapters.base import HttpRequest, HttpResponse, Request, Usage
+from adapters.documents import Documents
 from adapters.errors import ResponseError
-from adapters.scores import Query, parse_json
-from adapters.spec import UsageSpec
+from adapters.read_json import Query
+from adapters.spec_limits import UsageSpec
 
 _BYTES_PER_TOKEN: Final = 4
 #: keys under which request bodies cap the answer's length
@@ -25,23 +26,24 @@ class TokenCounter:
     tree (``max_tokens`` and its like), else nothing. It is only held until the answer says what it really was.
     """
 
-    def __init__(self, endpoint: str, spec: UsageSpec | None, tree: Any) -> None:
-        self._endpoint = endpoint
+    def __init__(self, documents: Documents, spec: UsageSpec | None, tree: Any) -> None:
+        self._documents = documents
         configured = spec.output_tokens if spec is not None else None
         self._output = configured if configured is not None else _cap(tree)
         self._paths = None if spec is None else (_query(spec.input), _query(spec.output))
 
     def estimate(self, request: Request) -> Usage:
         """Of ``request`` before it is sent."""
-        size = len(request.body) if isinstance(request, HttpRequest) else 0
-        return Usage(math.ceil(size / _BYTES_PER_TOKEN), self._output)
+        if not isinstance(request, HttpRequest):
+            return Usage(0, self._output)
+        return Usage(math.ceil(len(request.body) / _BYTES_PER_TOKEN), self._output, request.units)
 
     def reported(self, response: HttpResponse) -> Usage | None:
         """What ``response`` says; ``None`` if it does not, or the endpoint's description does not say where."""
         if self._paths is None:
             return None
         try:
-            data = parse_json(response.body, self._endpoint)
+            data = self._documents.parse(response.body)
             found = [0 if path is None else _count(path(data)) for path in self._paths]
         except ResponseError:
             return None

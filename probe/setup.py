@@ -83,7 +83,7 @@ class Project:
         return remote_of(
             adapter,
             provider=str(spec.get("adapter", "http")),
-            url=str(spec.get("url") or spec.get("function") or ""),
+            url=str(spec.get("url") or spec.get("function") or getattr(adapter, "url", "")),
             model=str(spec.get("model", "")),
         )
 

@@ -20,6 +20,8 @@ from storage import StorageError as StoreFailure
 _COMMANDS = {
     "demo": "probe.cli.demo",
     "init": "probe.cli.init",
+    "discover": "probe.cli.discover",
+    "check-endpoint": "probe.cli.check_endpoint",
     "plan": "probe.cli.plan",
     "run": "probe.cli.run",
     "survey": "probe.cli.survey",

@@ -15,7 +15,7 @@ from probe.database import open_store, storage_url
 from probe.engine.budget import money
 
 if TYPE_CHECKING:
-    from probe.engine.plan import Plan, PlannedProbe
+    from probe.engine.plan import Plan, PlannedEndpoint, PlannedProbe
     from probe.engine.run import RunSettings
 
 
@@ -72,19 +72,7 @@ def print_plan(plan: Plan, *, settings: RunSettings, resumes: str | None, comman
     ]
     print_table(("probe", *_NUMBERS), rows, numbers=_NUMBERS, folded="probe")
     for endpoint in plan.endpoints:
-        most = "at most " if endpoint.at_most else ""
-        parts = [f"{most}{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
-        if endpoint.tokens:
-            parts.append(f"about {endpoint.tokens:,} tokens, estimated from the size of the requests")
-        if endpoint.cost_micro and endpoint.tokens:
-            parts.append(f"about {money(endpoint.cost_micro)} {endpoint.currency}")
-        elif endpoint.cost_micro:
-            parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")
-        if endpoint.least_seconds is not None:
-            parts.append(f"at least {endpoint.least_seconds:.1f} s under its limit")
-        if endpoint.unsure:
-            parts.append(f"{endpoint.unsure} of them unsure: sent before a crash, asked once more")
-        click.echo(f"{safe_text(endpoint.endpoint)}: {' · '.join(parts)}")
+        click.echo(f"{safe_text(endpoint.endpoint)}: {endpoint_words(endpoint)}")
     if resumes is not None:
         click.echo(f"`probe {command}` takes up run {resumes} where it stopped")
     limit = settings.budget
@@ -94,3 +82,22 @@ def print_plan(plan: Plan, *, settings: RunSettings, resumes: str | None, comman
         click.echo(f"budget: {', '.join(allowed)}; the run stops there and can be taken up again")
     if settings.max_time is not None:
         click.echo(f"time: at most {settings.max_time.total_seconds():g} s; then the run can be taken up again")
+
+
+def endpoint_words(endpoint: PlannedEndpoint) -> str:
+    """What goes to one endpoint, in one line."""
+    most = "at most " if endpoint.at_most else ""
+    parts = [f"{most}{endpoint.evaluations:,} evaluations in {endpoint.requests:,} requests"]
+    if endpoint.tokens:
+        parts.append(f"about {endpoint.tokens:,} tokens, estimated from the size of the requests")
+    if endpoint.units:
+        parts.append(f"about {endpoint.units:,} units of characters")
+    if endpoint.cost_micro and (endpoint.tokens or endpoint.units):
+        parts.append(f"about {money(endpoint.cost_micro)} {endpoint.currency}")
+    elif endpoint.cost_micro:
+        parts.append(f"at most {money(endpoint.cost_micro)} {endpoint.currency} unless retried")
+    if endpoint.least_seconds is not None:
+        parts.append(f"at least {endpoint.least_seconds:.1f} s under its limit")
+    if endpoint.unsure:
+        parts.append(f"{endpoint.unsure} of them unsure: sent before a crash, asked once more")
+    return " · ".join(parts)

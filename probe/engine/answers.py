@@ -11,6 +11,7 @@ from adapters import Instance, Prediction
 from probe.analysis.trust import closeness, judge
 from probe.engine.bills import Bill
 from probe.engine.known import Start
+from probe.engine.mass import label_mass, low_mass
 from probe.engine.tasks import ProbeTask
 from probe.errors import ConfigError
 from probe.methods.base import Bools, CoalitionTable, Explanation, Finding, Floats, Selective
@@ -39,6 +40,7 @@ class Answers:
         self.rejected: list[str] = []
         self.failed: list[str] = []
         self.censored = 0
+        self.masses: list[float] = []  # of language models: probability of all answers that mean a label
         self.cost_micro = 0
         self.request_shares = 0.0
         self.begun_whole = False  #: what it began with is all there will be
@@ -96,6 +98,8 @@ class Answers:
             self.failed.append(f"{self.bill.where}: {error.args[0]}")
             return
         self.censored += self.target.is_censored(prediction)
+        if prediction.mass is not None:
+            self.masses.append(prediction.mass)
 
     def settle(self) -> None:
         """Fix the target on the answer to the unaltered instance: its first copy and repeat that has one, so that the order
@@ -186,7 +190,7 @@ class Answers:
         )
         return replace(
             explanation,
-            trust={**judgement.trust, **explanation.trust},
+            trust={**judgement.trust, **explanation.trust, **label_mass(self.masses)},
             findings=(*explanation.findings, *(each for each in judgement.findings if each.code not in told)),
         )
 
@@ -207,6 +211,7 @@ class Answers:
                     f"the target was cut off by the provider in {self.censored} of {asked} answers; its bound was used",
                 )
             )
+        found += low_mass(self.masses)
         return tuple(found)
 
 

@@ -12,10 +12,10 @@ T = TypeVar("T")
 _LARGE = 1 << 16  #: bytes
 
 
-def batches(jobs: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
-    """``jobs`` in order, in tuples of ``size``; the last may be shorter."""
+def batches(jobs: Iterable[T], size: int | Callable[[], int]) -> Iterator[tuple[T, ...]]:
+    """``jobs`` in order, in tuples of ``size``, or of what it says when one is begun; the last may be shorter."""
     iterator = iter(jobs)
-    while batch := tuple(itertools.islice(iterator, size)):
+    while batch := tuple(itertools.islice(iterator, size if isinstance(size, int) else size())):
         yield batch
 
 

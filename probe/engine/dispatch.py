@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from functools import partial
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from asyncio_throttle.throttler import Throttler
@@ -21,15 +21,16 @@ from adapters import (
     Adapter,
     AdapterError,
     HttpResponse,
+    InputTooLarge,
     ItemError,
     NotSent,
     Prediction,
     Request,
+    RequestTooLarge,
     ResponseError,
+    Starting,
     Transport,
     TransportError,
-    Usage,
-    Verdict,
 )
 from probe.clock import Clock
 from probe.engine.budget import Budget
@@ -37,43 +38,18 @@ from probe.engine.concurrency import Flag, batches, off_loop
 from probe.engine.events import EndpointStopped, Listener, Retried, Standing, Throttled, silent
 from probe.engine.flow import Flow
 from probe.engine.outcome import Final, Halted, Stop, failure, is_useless
+from probe.engine.packing import Packing
+from probe.engine.polling import Looks, result_of
 from probe.engine.retry import RetryPolicy, TryAgain, retrying
 from probe.engine.shipment import Answer, Job, Reply, Shipment
+from probe.engine.stats import Recorder, Stats
 from probe.engine.throttle import LimitFar
 from probe.errors import BudgetReached
-from storage.records import Entry
 
 Results = list[Prediction | ItemError]
 OnAnswer = Callable[[Answer], None]
 
 _DOWN_AFTER = 5  #: requests in a row that failed for good: the endpoint is given up
-
-
-class Recorder(Protocol):
-    """The journal as the dispatcher needs it; each call returns once the rows are durable."""
-
-    async def intend(self, entries: Sequence[Entry]) -> None:
-        """Write what is about to be sent."""
-
-    async def record(self, entries: Sequence[Entry], bodies: Sequence[bytes] = ()) -> None:
-        """Write what came back."""
-
-
-@dataclass(slots=True)
-class Stats:
-    """What one dispatcher did, for the summary."""
-
-    sent: int = 0  #: requests of which something left this machine
-    retried: int = 0
-    throttled: int = 0
-    maybe_billed: int = 0  #: requests whose answer was lost or useless although the provider may have counted them
-    cost_micro: int = 0
-
-
-def summed(stats: Iterable[Stats]) -> dict[str, int]:
-    """The counts of several dispatchers, by name."""
-    all_ = list(stats)
-    return {field.name: sum(getattr(each, field.name) for each in all_) for field in fields(Stats)}
 
 
 class Dispatcher:
@@ -117,6 +93,7 @@ class Dispatcher:
         self._last_failure = ""
         self._error: Exception | None = None
         self._flow = Flow(adapter, throttler=throttler, patience=self._policy.patience, clock=self._clock, emit=emit)
+        self._packing = Packing(adapter.max_batch)
         self._line = asyncio.Lock()  # whoever came first is the first at the gate, however long rendering takes
 
     async def run(self, jobs: Iterable[Job], on_answer: OnAnswer) -> None:
@@ -130,7 +107,7 @@ class Dispatcher:
         """
         tasks: set[asyncio.Task[None]] = set()
         try:
-            for batch in batches(jobs, self.adapter.max_batch):
+            for batch in batches(jobs, lambda: self._packing.size):
                 await self._flow.in_flight.acquire()
                 if self.stopped is not None:
                     self._flow.in_flight.release()
@@ -229,14 +206,15 @@ class Dispatcher:
         """A picture is rendered in a thread, ahead of its turn; a text or a row faster than a thread is asked to."""
         if any(job.heavy for job in batch):
             return asyncio.create_task(asyncio.to_thread(self._render, batch))
-        # A price by the token is known, and booked, when the request is.
-        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_tokens else None
+        # A price by the token or character is known, and booked, when the request is.
+        return asyncio.create_task(self._render_soon(batch)) if self.adapter.price.counts_length else None
 
     async def _render_soon(self, batch: Sequence[Job]) -> Request:
         return self._render(batch)
 
     def _render(self, batch: Sequence[Job]) -> Request:
         request = self.adapter.request([job.render() for job in batch])
+        self._packing.heed(request)
         # The ledger keys hold endpoint, inputs and repeat index: the same request again has the same idempotency key.
         return request.keyed("".join(f"{job.key.hex()}:{job.generation};" for job in batch))
 
@@ -276,7 +254,7 @@ class Dispatcher:
         """Send, and find out what the outcome means. Raises :class:`TryAgain` or :class:`Final`."""
         send = self._flow.last_send
         outcome: HttpResponse | AdapterError
-        began = self._clock.monotonic()
+        began, started = self._clock.monotonic(), False
         try:
             self._flow.under_way += 1
             outcome = await self._transport.send(request)
@@ -284,24 +262,28 @@ class Dispatcher:
             outcome = error
         finally:
             self._flow.under_way -= 1
+        if isinstance(outcome, HttpResponse):
+            self._flow.heed(shipment, outcome, send, first=not self._answered)
+            start, outcome = outcome, await self._result(outcome)
+            started = outcome is not start
         response = outcome if isinstance(outcome, HttpResponse) else None
-        if response is not None:
-            self._flow.heed(shipment, response, send, first=not self._answered)
         size = len(response.body) if response is not None else 0
         verdict = await off_loop(self.adapter.classify, outcome, size=size)
+        if started and verdict.kind != "ok":
+            verdict = replace(verdict, maybe_billed=True)
         reported = self.adapter.usage(response) if response is not None and verdict.kind == "ok" else None
         sent = not isinstance(outcome, NotSent)
         self._flow.settle(shipment, verdict, reported, sent=sent)
         self._flow.adapt(verdict, outcome, began)
         if self._flow.watch(verdict, outcome, answers=self._succeeded):
             self.stop("down", f"{verdict.reason}; and so for {self._policy.patience:.0f} s")
-        self._account(shipment, verdict, reported, sent=sent)
+        self.stats.account(shipment, verdict, reported, sent=sent, price=self.adapter.price, budget=self._budget)
         if verdict.kind == "ok" and response is not None:
             try:
                 results = await off_loop(self.adapter.predictions, response, len(shipment.jobs), size=size)
             except ResponseError as error:
                 outcome, verdict = error, self.adapter.classify(error)
-                self._doubt(shipment)
+                self.stats.doubt(shipment)
             else:
                 return response, results
         cause = outcome if isinstance(outcome, AdapterError) else None
@@ -312,6 +294,19 @@ class Dispatcher:
         if isinstance(end, Final) and end.stop is not None:
             self.stop(end.stop.kind, end.stop.reason)
         raise end
+
+    async def _result(self, start: HttpResponse) -> HttpResponse | AdapterError:
+        """What ``start`` leads to: mostly itself."""
+        if (
+            not isinstance(self.adapter, Starting)
+            or self.adapter.result_timeout is None
+            or not 200 <= start.status < 300
+        ):
+            return start
+        try:
+            return await result_of(self.adapter, start, Looks(self._transport.send, self._flow.look, self._clock))
+        except (TransportError, ResponseError) as error:
+            return error
 
     # -- one attempt ----------------------------------------------------------------------------------------------------
 
@@ -379,34 +374,18 @@ class Dispatcher:
         shipment.not_sent()
         return False
 
-    def _account(self, shipment: Shipment, verdict: Verdict, reported: Usage | None, *, sent: bool) -> None:
-        """Money is spent when an answer came or may have been counted; a refusal gives the reservation back. What the answer
-        reports replaces the estimate."""
-        if not sent:
-            self._budget.give_back(shipment.price)
-            shipment.not_sent()
-            return
-        self.stats.sent += 1
-        if verdict.kind == "ok" or verdict.maybe_billed:
-            paid = shipment.price if reported is None else self.adapter.price.of(len(shipment.jobs), reported)
-            self._budget.refund(shipment.price - paid)
-            self.stats.cost_micro += paid
-            shipment.charge(paid)
-        else:
-            self._budget.refund(shipment.price)
-        if verdict.maybe_billed:
-            self._doubt(shipment)
-
-    def _doubt(self, shipment: Shipment) -> None:
-        self.stats.maybe_billed += 1
-        shipment.doubt()
-
     # -- endings --------------------------------------------------------------------------------------------------------
 
     async def _give_up(self, shipment: Shipment, end: Final | TryAgain | AdapterError, on_answer: OnAnswer) -> None:
+        self._let_go(shipment)  # or its parts would wait for its place
         unwritable = isinstance(end, AdapterError)  # it cannot be rendered: nothing was sent
         rejected = isinstance(end, Final) and end.state == "rejected"
         poisoned = isinstance(end, TryAgain) and end.fingerprint() is not None
+        if isinstance(end, RequestTooLarge):
+            self._packing.heed(end)
+            for part in shipment.split(self.adapter, end.fits):
+                await self._deliver(part, self._early(part.jobs), on_answer)
+            return
         if len(shipment.jobs) > 1 and (rejected or poisoned or unwritable) and self.stopped is None:
             # One bad input must not take its neighbours down: find it by asking one by one.
             for single in shipment.split(self.adapter):
@@ -415,6 +394,8 @@ class Dispatcher:
         response = None if isinstance(end, AdapterError) else end.response
         if rejected:
             self._answered, self._failures_in_a_row = True, 0
+        elif isinstance(end, InputTooLarge):
+            rejected = True  # by the endpoint's description, so that it need not be asked
         elif unwritable:
             if not self._answered:
                 self.stop("usage", str(end))

@@ -58,6 +58,11 @@ class Flow:
         """Wait until every limit admits the shipment's request, one after the other. Raises :class:`LimitFar`."""
         shipment.grant = await self._tokens.acquire(shipment.estimate, self._throttler)
 
+    async def look(self) -> None:
+        """Wait until the limit on requests admits one that only looks for a result. Raises :class:`LimitFar`."""
+        async with self._throttler:
+            pass
+
     @property
     def last_send(self) -> Send | None:
         """Whoever asks right after :meth:`turn` gets the log entry of its own send; ``None`` if there is no such log."""

@@ -10,16 +10,15 @@ from datetime import datetime
 
 import numpy as np
 
-from adapters import Adapter, AdapterError, Usage
+from adapters import Adapter
 from probe.engine.answers import Answers
 from probe.engine.bills import bills
+from probe.engine.estimate import expected_size, expected_usage, price_of
 from probe.engine.known import Earlier
 from probe.engine.schedule import Lookup, Need, collect
 from probe.engine.tasks import ProbeTask, check_readings
 from probe.methods.base import CoalitionTable, Foreseeable
 from storage import Store, records
-
-_SAMPLE = 20  #: requests rendered to estimate the tokens of all
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +50,7 @@ class PlannedEndpoint:
     unsure: int
     at_most: bool  #: as of its probes
     tokens: int = 0  #: estimated from some of the requests; 0 where neither price nor limits count them
+    units: int = 0  #: of characters, estimated in the same way; 0 where the price does not count them
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,11 @@ class _Traffic:
     evaluations: int = 0
     requests: int = 0
     at_most: bool = False
+    batch: int = 1  #: evaluations in a request
 
-    def add(self, evaluations: int, batch: int) -> None:
+    def add(self, evaluations: int) -> None:
         self.evaluations += evaluations
-        self.requests += math.ceil(evaluations / batch)
+        self.requests += math.ceil(evaluations / self.batch)
 
 
 def make_plan(
@@ -109,12 +110,12 @@ def make_plan(
     earlier = Earlier(store, [state.bill for state in states], before=before, code_version=code_version)
     counts = {id(state): _Count() for state in states}
     adapters = {task.remote.record.id: task.remote.adapter for task in tasks}
-    traffic = {endpoint_id: _Traffic() for endpoint_id in adapters}
+    traffic = {endpoint_id: _Traffic(batch=adapter.max_batch) for endpoint_id, adapter in adapters.items()}
     run_id = resumes.id if resumes is not None else None
     round_ = collect(states, start=earlier.start, lookup=lookup or store.lookup, now=now, run_id=run_id)
     for endpoint_id, needs in round_.needs.items():
         _tally(traffic[endpoint_id], needs, counts, adapters[endpoint_id])
-    _foresee([state for state in states if not state.begun_whole], counts, traffic, adapters)
+    _foresee([state for state in states if not state.begun_whole], counts, traffic)
     return Plan(
         tuple(_lines(tasks, states, counts)),
         tuple(_endpoint(adapters[id_], there) for id_, there in traffic.items()),
@@ -133,15 +134,15 @@ def _tally(traffic: _Traffic, needs: Iterable[Need], counts: Mapping[int, _Count
         if not need.known:
             stages[need.of_whole] += 1
             traffic.needs.append(need)
+    traffic.batch = expected_size(adapter, traffic.needs)
     for evaluations in stages.values():
-        traffic.add(evaluations, adapter.max_batch)
+        traffic.add(evaluations)
 
 
 def _foresee(
     states: Sequence[Answers],
     counts: Mapping[int, _Count],
     traffic: Mapping[str, _Traffic],
-    adapters: Mapping[str, Adapter],
 ) -> None:
     """Count the rounds after the first."""
     ahead: dict[str, Counter[int]] = {}
@@ -161,7 +162,7 @@ def _foresee(
     for endpoint_id, rounds in ahead.items():
         traffic[endpoint_id].at_most = True
         for evaluations in rounds.values():
-            traffic[endpoint_id].add(evaluations, adapters[endpoint_id].max_batch)
+            traffic[endpoint_id].add(evaluations)
 
 
 def _sizes_ahead(state: Answers) -> list[int]:
@@ -230,37 +231,19 @@ def _lines(
 
 def _endpoint(adapter: Adapter, traffic: _Traffic) -> PlannedEndpoint:
     limits, price = adapter.limits, adapter.price
-    requests = traffic.requests
-    usage = _usage(traffic.needs, adapter, requests)
+    requests, evaluations = traffic.requests, traffic.evaluations
+    usage = expected_usage(adapter, traffic.needs, evaluations=evaluations, requests=requests, size=traffic.batch)
     seconds = [requests * limits.period / limits.rate] if limits.rate else []
     seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
         adapter.name,
-        traffic.evaluations,
+        evaluations,
         requests,
-        price.request_micro * (requests - 1) + price.item_micro * traffic.evaluations + price.of(0, usage)
-        if requests
-        else 0,
+        price_of(adapter, usage, evaluations=evaluations, requests=requests),
         price.currency,
         max(seconds, default=None),
         sum(need.unsure for need in traffic.needs),
         traffic.at_most,
         usage.total,
-    )
-
-
-def _usage(needs: Sequence[Need], adapter: Adapter, requests: int) -> Usage:
-    """The tokens of all ``requests``, from the mean of a few that are rendered and not sent."""
-    if not needs or not (adapter.price.counts_tokens or adapter.limits.tokens):
-        return Usage()
-    size = adapter.max_batch
-    batches = [needs[start : start + size] for start in range(0, len(needs), size)]
-    sample = batches[:: max(1, len(batches) // _SAMPLE)]
-    try:
-        found = [adapter.estimate(adapter.request([need.job().render() for need in batch])) for batch in sample]
-    except AdapterError:  # the run will say what is wrong with it
-        return Usage()
-    scale = requests / len(found)
-    return Usage(
-        math.ceil(scale * sum(each.input for each in found)), math.ceil(scale * sum(each.output for each in found))
+        usage.units,
     )

@@ -24,7 +24,7 @@ from probe.engine.answers import Answers, Unexplained
 from probe.engine.bills import bills
 from probe.engine.budget import Budget
 from probe.engine.concurrency import all_of, batches, drained
-from probe.engine.dispatch import Dispatcher, summed
+from probe.engine.dispatch import Dispatcher
 from probe.engine.events import EvaluationDone, Listener, RunFinished, RunStarted, silent
 from probe.engine.explained import finished_event, probe_record
 from probe.engine.journal import AsyncJournal
@@ -35,6 +35,7 @@ from probe.engine.retry import RetryPolicy
 from probe.engine.schedule import Need, Round, collect
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer
+from probe.engine.stats import summed
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import ProbeTask, Remote, check_readings
 from probe.methods.base import Explanation

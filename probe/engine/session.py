@@ -26,13 +26,14 @@ from probe.clock import Clock
 from probe.engine.arrays import as_instances
 from probe.engine.budget import Budget
 from probe.engine.concurrency import batches
-from probe.engine.dispatch import Dispatcher, summed
+from probe.engine.dispatch import Dispatcher
 from probe.engine.events import Listener, silent
 from probe.engine.journal import AsyncJournal
 from probe.engine.keys import evaluation_key
 from probe.engine.loops import LoopThread, run_sync
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer, Job
+from probe.engine.stats import summed
 from probe.engine.stored import read_predictions
 from probe.engine.tasks import Remote
 from probe.errors import BudgetReached, ConfigError, EndpointDown

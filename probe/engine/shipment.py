@@ -68,11 +68,11 @@ class Shipment:
 
     jobs: tuple[Job, ...]
     entries: list[Entry]
-    price: int  #: of one request with these jobs, in micro-units; an estimate where it depends on tokens
+    price: int  #: of one request with these jobs, in micro-units; an estimate where it depends on their length
     reserved: bool = False  #: booked in the budget and let through the gate, not yet sent
     journalled: bool = False  #: the ledger says that it was about to be sent
     useless: int = 0  #: answers that were not what the endpoint's description promises
-    estimate: Usage = _NOTHING  #: tokens of one request with these jobs, before it is sent
+    estimate: Usage = _NOTHING  #: tokens and units of one request with these jobs, before it is sent
     grant: Grant | None = None  #: what the attempt under way took from the limits on tokens
 
     @classmethod
@@ -96,13 +96,16 @@ class Shipment:
         ]
         return cls(jobs, entries, adapter.price.of(len(jobs)))
 
-    def split(self, adapter: Adapter) -> list[Shipment]:
-        """Every job alone, with what this shipment cost it so far."""
-        price = adapter.price.of(1)
+    def split(self, adapter: Adapter, size: int = 1) -> list[Shipment]:
+        """The jobs in parts of ``size``, with what this shipment cost each so far."""
         return [
-            Shipment((job,), [entry.but(item=0, items=1)], price, journalled=self.journalled)
-            for job, entry in zip(self.jobs, self.entries, strict=True)
+            self._part(adapter, start, min(start + size, len(self.jobs))) for start in range(0, len(self.jobs), size)
         ]
+
+    def _part(self, adapter: Adapter, start: int, end: int) -> Shipment:
+        items = end - start
+        entries = [entry.but(item=index, items=items) for index, entry in enumerate(self.entries[start:end])]
+        return Shipment(self.jobs[start:end], entries, adapter.price.of(items), journalled=self.journalled)
 
     def intend(self, now: datetime) -> list[Entry]:
         """The entries as they are written before sending."""
@@ -114,7 +117,7 @@ class Shipment:
         self.entries = [entry.but(attempts=entry.attempts - 1) for entry in self.entries]
 
     def weigh(self, request: Request, adapter: Adapter) -> None:
-        """Estimate tokens and price of the rendered request; a price that is booked already stays."""
+        """Estimate tokens, units and price of the rendered request; a price that is booked already stays."""
         self.estimate = adapter.estimate(request)
         if not self.reserved:
             self.price = adapter.price.of(len(self.jobs), self.estimate)
@@ -148,7 +151,8 @@ class Shipment:
 def _answer(entry: Entry, result: Prediction | ItemError, seen: Mapping[str, Any]) -> Answer:
     if isinstance(result, ItemError):
         return Answer(entry.but(state="rejected", error=result.message, **seen), None)
-    keep = dict(result.scores) if len(result.scores) <= _MOST_LABELS_STORED else None
+    whole = len(result.scores) <= _MOST_LABELS_STORED and result.mass is None  # what else an answer says is in its body
+    keep = dict(result.scores) if whole else None
     answered = entry.but(state="answered", scores=keep, floor=result.floor, censored=result.censored, **seen)
     return Answer(answered, result)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from adapters import Adapter
+from probe.engine.estimate import expected_size, expected_usage, price_of
 from probe.engine.plan import Plan, PlannedEndpoint, PlannedProbe, make_plan
 from probe.engine.survey_tasks import Need, SurveyState, SurveyTask, collect
 from probe.engine.tasks import check_readings
@@ -107,17 +108,23 @@ def _with_locals(line: PlannedProbe, alone: Sequence[PlannedProbe], after: Seque
 def _endpoint(adapter: Adapter, needs: Iterable[Need]) -> PlannedEndpoint:
     missing = [need for need in needs if not need.known]
     own = sum(need.of_set for need in missing)  # the set as it is goes first, in requests of its own
-    requests = sum(math.ceil(count / adapter.max_batch) for count in (own, len(missing) - own))
-    limits, price = adapter.limits, adapter.price
+    size = expected_size(adapter, missing)
+    requests = sum(math.ceil(count / size) for count in (own, len(missing) - own))
+    usage = expected_usage(adapter, missing, evaluations=len(missing), requests=requests, size=size)
+    limits = adapter.limits
+    seconds = [requests * limits.period / limits.rate] if limits.rate else []
+    seconds += [usage.total * period / tokens for tokens, period in limits.tokens]
     return PlannedEndpoint(
         adapter.name,
         len(missing),
         requests,
-        price.request_micro * requests + price.item_micro * len(missing),
-        price.currency,
-        requests * limits.period / limits.rate if limits.rate else None,
+        price_of(adapter, usage, evaluations=len(missing), requests=requests),
+        adapter.price.currency,
+        max(seconds, default=None),
         sum(need.unsure for need in missing),
         at_most=False,
+        tokens=usage.total,
+        units=usage.units,
     )
 
 
@@ -131,4 +138,6 @@ def _added(one: PlannedEndpoint, other: PlannedEndpoint) -> PlannedEndpoint:
         least_seconds=None if least is None else least + (other.least_seconds or 0.0),
         unsure=one.unsure + other.unsure,
         at_most=other.at_most,
+        tokens=one.tokens + other.tokens,
+        units=one.units + other.units,
     )

@@ -19,7 +19,7 @@ from asyncio_throttle.throttler import Throttler
 from adapters import Adapter
 from probe.clock import Clock
 from probe.engine.concurrency import all_of, batches
-from probe.engine.dispatch import Dispatcher, summed
+from probe.engine.dispatch import Dispatcher
 from probe.engine.events import EvaluationDone, Event, Listener, ProbeFinished, RunFinished, RunStarted, silent
 from probe.engine.explained import finished_event
 from probe.engine.journal import AsyncJournal
@@ -28,6 +28,7 @@ from probe.engine.purse import shared_budget
 from probe.engine.run import OpenTransport, Runner, RunResult, RunSettings
 from probe.engine.shared import shared_throttler
 from probe.engine.shipment import Answer
+from probe.engine.stats import summed
 from probe.engine.stored import read_predictions
 from probe.engine.survey_record import parts_of, survey_record
 from probe.engine.survey_tasks import Need, SurveyState, SurveyTask, collect

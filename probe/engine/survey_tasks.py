@@ -19,6 +19,7 @@ import numpy as np
 
 from adapters import Instance, Prediction, Scalar
 from probe.engine.keys import canonical, evaluation_key, plain
+from probe.engine.mass import low_mass
 from probe.engine.shipment import Job
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError
@@ -268,6 +269,7 @@ class SurveyState:
         if target is not None and (cut := sum(target.is_censored(each) for each in self.answers.values())):
             message = f"the target was cut off by the provider in {cut} of {asked} answers; its bound was used"
             yield Finding("P103", message)
+        yield from low_mass([each.mass for each in self.answers.values() if each.mass is not None])
 
 
 def set_target(spec: TargetSpec, predictions: Sequence[Prediction], *, where: str) -> Target:

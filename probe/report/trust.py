@@ -40,6 +40,7 @@ _REMEDIES: Final = {
     "P208": "run the same command again, or change the background",
     "P102": "run the same command again",
     "P103": "ask the endpoint for all labels",
+    "P104": "word the prompt so that the answer begins with a label",
     "P101": "choose a background that the endpoint accepts",
 }
 _SERIOUS: Final = frozenset({"P204", "P205", "P206", "P207", "P221"})
@@ -121,6 +122,9 @@ def trust_card(probe: Probe, *, currency: str) -> list[Fact]:
         tone: Tone = "good" if share <= 0.1 else "fair" if share <= 0.25 else "poor"
         words = "of what is explained: how far the base value hangs on the background rows that were drawn"
         facts.append(Fact("Background", f"±{100 * share:.0f} %", words, tone))
+    if (mass := trust.pop("label_mass", None)) is not None:
+        words = "of the model's probability is on answers that mean a label; the scores are shares of it"
+        facts.append(Fact("Label mass", Decimals(2).plain(mass), words, "good" if mass >= 0.9 else "fair"))
     facts.append(_noise(trust.pop("noise_share", None), repeats=probe.params.get("repeats")))
     if "background_spread" in trust:
         facts.append(_backgrounds(trust.pop("background_spread")))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -14,6 +16,8 @@ from hypothesis import strategies as st
 
 from adapters import HttpAdapter, SecretMissing, Secrets, SpecError, endpoint_from_config, open_transport
 from adapters.transport import HttpTransport
+
+ROOT = Path(__file__).parents[2]
 
 CONFIG = {"url": "https://h/", "json": "{{ x }}", "scores": {"map": "@"}}
 
@@ -57,6 +61,48 @@ def test_the_transport_knows_what_to_redact() -> None:
     assert transport.secrets.redact(f"Basic {token}; correct+horse") == "Basic [redacted]; [redacted]"
     assert "horse" not in repr(transport.secrets)
     assert "horse" not in repr(vars(transport))
+
+
+@pytest.mark.parametrize(
+    ("auth", "said"),
+    [
+        (
+            "aws",
+            "auth: write none, or one of {bearer: …}, {header: …}, {query: …}, {basic: …}, {aws_sigv4: …}, {google: …}",
+        ),
+        ({"aws_sigv4": {"service": "s", "region": "r/../x"}}, "auth.aws_sigv4.region: string should match pattern"),
+        (
+            {"aws_sigv4": {"service": "s", "regoin": "r"}},
+            "auth.aws_sigv4: unknown key 'regoin', did you mean 'region'?",
+        ),
+        ({"aws_sigv4": {"service": "s"}}, "auth.aws_sigv4.region: this key is required"),
+        ({"azure": None}, "auth: azure says nothing: write {azure: …}, or none"),
+        ({"bearer": None}, "auth: bearer says nothing: write {bearer: …}, or none"),
+        ({"google": {"file": "key.json"}}, "auth.google.file: write ${NAME}, and set NAME to the path of the key file"),
+        (
+            {"google": {}, "bearer": "${K}"},
+            "auth: exactly one of bearer, header, query, basic, aws_sigv4, google, azure",
+        ),
+    ],
+)
+def test_wrong_authentication_is_one_line(auth: Any, said: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        endpoint(auth=auth)
+    assert str(caught.value).startswith(f"endpoints.vendor-a.{said}")
+    assert "\n" not in str(caught.value)
+
+
+def test_libraries_of_providers_are_loaded_by_the_endpoints_that_need_them() -> None:
+    program = """
+import sys
+from pathlib import Path
+from adapters import endpoint_from_config, open_transport
+config = {"url": "https://h/", "json": "{{ x }}", "scores": {"map": "@"}, "auth": {"bearer": "${K}"}}
+open_transport(endpoint_from_config("v", config, environment={}, base=Path()), environment={"K": "k"})
+print(*sorted({"botocore", "google.auth", "azure", "adapters.presets", "yaml"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["adapters.presets", "yaml"]
 
 
 SECRETS = st.text(min_size=8, max_size=40)

@@ -20,8 +20,10 @@ from adapters import (
     Limits,
     MaybeBilled,
     Prediction,
+    Price,
     ResponseError,
     SpecError,
+    Usage,
     endpoint_from_config,
     open_transport,
 )
@@ -138,6 +140,13 @@ def test_a_function_that_hangs_is_given_up() -> None:
     asyncio.run(go())
 
 
+def test_a_price_by_the_character_counts_its_texts() -> None:
+    price = Price(unit_micro=100, unit_characters=10, least_units=2)
+    adapter = CallableAdapter("f", lambda texts: [len(text) for text in texts], price=price)
+    estimate = adapter.estimate(adapter.request(["a", "b" * 21]))
+    assert (estimate, price.of(2, estimate)) == (Usage(units=2 + 3), 500)
+
+
 def test_identities_tell_functions_apart() -> None:
     adapters = [
         CallableAdapter("f", lengths),
@@ -201,3 +210,8 @@ class M:
     def test_keys_of_remote_endpoints_do_not_apply(self, tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="unknown key 'url'"):
             self.endpoint(tmp_path, function="math:sqrt", url="http://h/")
+
+    def test_bytes_are_no_limit_of_a_function(self, tmp_path: Path) -> None:
+        config = {"adapter": "callable", "function": "math:sqrt", "batch": {"max_items": 2, "max_bytes": 10}}
+        with pytest.raises(SpecError, match=r"^endpoints\.f: batch: a function gets its inputs as they are"):
+            endpoint_from_config("f", config, environment={}, base=tmp_path)

@@ -274,12 +274,23 @@ RULES: list[dict[str, Any]] = [
     {"pairs": {"at": "@", "label": "a", "score": "b", "missing": 0}},
     {"value": "sum(@)"},
     {"value": "a.b[0]"},
+    {"logprobs": {"at": "@", "token": "a", "logprob": "b", "labels": ["a", "b"]}},
+    {"logprobs": {"at": "a", "labels": ["a", "b"], "fold": True}},
+    {"text": {"at": "@", "labels": ["a", "b"]}},
+    {"text": {"at": "a", "labels": {"a": ["a|b"], "b": ["b$"]}, "match": "regex", "else": "b"}},
+    {"ordinal": {"at": "@", "levels": {"a": 0, "b": 1, 1: 0.5}}},
+    {"ordinal": {"at": "@", "label": "a", "score": "b", "levels": {"a": 0, 0: 1}, "missing": 0}},
 ]
 HOSTILE = [
     *(endpoint(**ONE, scores=rule) for rule in RULES),
     *(endpoint(**BATCH, scores=rule) for rule in RULES),
     endpoint(**BATCH, items={"at": "a || @", "index": "b", "error": "c"}, scores={"map": "@"}),
     endpoint(**BATCH, items={"at": "a", "id": "b", "errors": {"at": "c", "index": "b"}}, scores={"value": "a"}),
+    endpoint(**BATCH, items={"at": "a", "index": "b", "errors": {"at": "c", "id": "b"}}, scores={"map": "@"}),
+    endpoint(**ONE, scores={"map": "@"}, aliases={"a": ["b", "c"]}, missing="censored"),
+    endpoint(**BATCH, items={"at": "sort_by(@, &a)", "index": "max(b)", "error": "abs(c)"}, scores={"map": "@"}),
+    endpoint(**BATCH, scores={"tensor": {}}),
+    endpoint(**BATCH, scores={"tensor": "a"}, labels=["a", "b"]),
 ]
 WORDS = st.sampled_from(["a", "b", "c", "label", "score"])
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | WORDS
@@ -303,6 +314,13 @@ def _only_typed_errors(body: bytes, n: int) -> None:
         adapter.classify(HttpResponse(200, (), body))
 
 
+SIZES = st.lists(st.integers(-1, 4) | st.booleans() | st.text(max_size=1), max_size=4) | LEAVES
+OUTPUTS = st.fixed_dictionaries(
+    {"name": WORDS, "shape": SIZES, "data": TREES},
+    optional={"datatype": st.sampled_from(["FP32", "INT64", "BYTES", "BOOL"]) | LEAVES, "parameters": TREES},
+)
+
+
 @given(st.binary(max_size=200), st.integers(1, 3))
 @example(b'{"a": {"b": [1e400]}}', 1)
 def test_arbitrary_bytes_give_only_typed_errors(body: bytes, n: int) -> None:
@@ -313,3 +331,9 @@ def test_arbitrary_bytes_give_only_typed_errors(body: bytes, n: int) -> None:
 @given(TREES, st.integers(1, 3))
 def test_arbitrary_json_gives_only_typed_errors(tree: Any, n: int) -> None:
     _only_typed_errors(json.dumps(tree).encode(), n)
+
+
+@settings(max_examples=300)
+@given(st.lists(OUTPUTS, max_size=3), st.integers(1, 3))
+def test_arbitrary_tensors_give_only_typed_errors(outputs: Any, n: int) -> None:
+    _only_typed_errors(json.dumps({"outputs": outputs}).encode(), n)

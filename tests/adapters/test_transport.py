@@ -162,8 +162,8 @@ class TestAnswers:
     @pytest.mark.parametrize(
         ("encoding", "packed"),
         [
-            ("gzip", gzip.compress(b'{"a":1}')),
-            ("GZIP", gzip.compress(b'{"a"') + gzip.compress(b":1}")),
+            ("gzip", gzip.compress(b'{"a":1}', mtime=0)),
+            ("GZIP", gzip.compress(b'{"a"', mtime=0) + gzip.compress(b":1}", mtime=0)),
             ("deflate", zlib.compress(b'{"a":1}')),
             ("deflate", zlib.compress(b'{"a":1}')[2:-4]),
             ("identity", b'{"a":1}'),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from adapters import Price, Usage
@@ -36,6 +38,25 @@ def test_prices_by_the_million(price: Price, usage: Usage | None, micro: int) ->
     assert price.of(2, usage) == micro
 
 
+@pytest.mark.parametrize(
+    ("lengths", "units", "micro"),
+    [([1], 3, 300), ([300], 3, 300), ([301], 4, 400), ([1, 300, 950], 16, 1600), ([0], 3, 300)],
+)
+def test_prices_by_the_character(lengths: list[int], units: int, micro: int) -> None:
+    """100 characters a unit, three units at least, each input rounded up by itself (Amazon Comprehend)."""
+    price = Price(unit_micro=100, unit_characters=100, least_units=3)
+    assert price.units(["x" * length for length in lengths]) == units
+    assert price.of(len(lengths), Usage(units=units)) == micro
+    assert price.of(len(lengths)) == 300 * len(lengths)  # before it is known how long they are
+    assert not price.is_free
+
+
+def test_the_characters_of_rows_are_those_of_their_texts() -> None:
+    price = Price(unit_micro=1, unit_characters=10, least_units=0)
+    assert price.units([{"a": "x" * 11, "b": 4.5, "c": None}, ["é" * 10, 1], np.zeros((4, 4), np.uint8)]) == 2 + 1 + 0
+    assert Price(2000).units(["text"]) == 0
+
+
 def test_a_price_by_the_token_makes_a_budget_in_money_a_limit() -> None:
     Budget.parse("2usd").check({"a": Price(million_output_micro=1)})
     with pytest.raises(ConfigError, match="no endpoint has a price"):
@@ -52,6 +73,40 @@ def test_the_bill_is_what_the_answers_report(server: RunningServer, store: Store
     billed = sum(100 * (arrival["tokens"] - 1) + 300 for arrival in arrivals)
     assert dispatcher.stats.cost_micro == budget.spent_micro == billed
     assert sum(entry.cost_micro for entry in sending.stored(TEXTS) if entry is not None) == billed
+
+
+BY_LENGTH = {"characters": {"per": 10, "unit": 0.0001, "minimum": 3}, "request": 0.001}
+
+
+@pytest.mark.parametrize("usage", [None, USAGE])
+def test_characters_are_booked_as_they_are_sent(server: RunningServer, store: Store, usage: Any) -> None:
+    server.set_strict(COUNTING)
+    budget = Budget.parse("5usd")
+    options = {"usage": usage} if usage else {}
+    sending = Sending(text_adapter(server.url, price=BY_LENGTH, batch=4, **options), store)
+    dispatcher = sending.run(TEXTS, budget=budget)
+    billed = 1000 * dispatcher.stats.sent + 100 * sum(max(3, math.ceil(len(each) / 10)) for each in TEXTS)
+    assert dispatcher.stats.cost_micro == budget.spent_micro == billed
+    assert sum(entry.cost_micro for entry in sending.stored(TEXTS) if entry is not None) == billed
+
+
+def test_a_budget_in_money_ends_where_the_characters_do(server: RunningServer, store: Store) -> None:
+    sending = Sending(text_adapter(server.url, price={"characters": {"per": 1000, "unit": 0.01}}, batch=1), store)
+    dispatcher = sending.run(TEXTS, budget=Budget.parse("0.05usd"))
+    assert dispatcher.stopped is not None
+    assert dispatcher.stopped.kind == "budget"
+    assert (server.counts()["requests"], dispatcher.stats.cost_micro) == (5, 50_000)
+
+
+def test_a_plan_estimates_units_from_the_texts(server: RunningServer, tmp_path: Path) -> None:
+    price = {"characters": {"per": 1, "unit": 0.01, "minimum": 10}}
+    write(tmp_path, texts_config(server.url, endpoint={"price": price}))
+    planned = here("plan", "--json", cwd=tmp_path).json["endpoints"][0]
+    assert planned["tokens"] == 0
+    assert planned["cost_micro"] == planned["units"] * 10_000
+    assert f"about {planned['units']} units of characters · about " in here("plan", cwd=tmp_path).out
+    ran = here("run", "--json", cwd=tmp_path).json
+    assert planned["cost_micro"] == pytest.approx(ran["totals"]["cost_micro"], rel=0.1)
 
 
 def test_without_a_report_the_estimate_is_paid(server: RunningServer, store: Store) -> None:

@@ -10,15 +10,26 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+import yaml
 
+from adapters import endpoint_from_config
+from adapters.spec_scores import KINDS
 from probe.cli.main import cli
 from probe.errors import ProbeError
 from probe.setup import Project
 from probe.survey_setup import project_surveys
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/endpoints.md",
+    "docs/providers.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 PROGRAMS = {"make", "probe", "pip", "git", "cd"}
 
 
@@ -56,6 +67,19 @@ def test_config_examples_come_to_tasks(example: str, tmp_path: Path) -> None:
     tasks = Project.load(path, environment={"VENDOR_A_KEY": "k"}).tasks()
     assert {task.probe for task in tasks} == {"reviews"}
     assert [task.method.name for task in tasks] == ["occlusion", "substitution", "lime", "shapley"]
+
+
+@pytest.mark.parametrize("example", blocks("docs/endpoints.md", "yaml"))
+def test_examples_of_endpoints_come_to_adapters_that_render(example: str) -> None:
+    for name, config in yaml.safe_load(example).items():
+        adapter = endpoint_from_config(name, config, environment={"VENDOR_A_KEY": "k"}, base=Path())
+        picture = any(pipe in example.partition(f"{name}:")[2].partition("scores")[0] for pipe in ("b64", "png"))
+        instance = np.zeros((8, 8, 3), np.uint8) if picture else [1, 2, 3, 4] if "| list" in str(config) else "a text"
+        assert adapter.request([instance]) is not None
+
+
+def test_every_kind_of_scores_is_described() -> None:
+    assert set(re.findall(r"^\| `([a-z]+):", text("docs/endpoints.md"), re.MULTILINE)) == set(KINDS)
 
 
 def test_the_example_of_surveys_comes_to_tasks(tmp_path: Path) -> None:
@@ -116,7 +140,9 @@ def test_files_and_links_named_exist(name: str) -> None:
     paths = re.findall(
         r"`((?:probe|adapters|storage|tests|tools|\.ci)/[^`\s<>*]+|[A-Za-z.-]+\.(?:md|toml|yml|lock))`", text(name)
     )
-    for path in [*links, *paths]:
+    for link in links:
+        assert ((ROOT / name).parent / link).exists(), f"{name} leads to {link}"
+    for path in paths:
         assert (ROOT / path).exists() or path == "probe.yaml", f"{name} names {path}"
 
 
