@@ -43,6 +43,10 @@ class Database:
         self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._writers = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         self._singles = self._writers if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # several questions are about one moment; on SQLite they are anyway
+        self._readers = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         # SQLite has one writer: our own threads queue here, which is fair and wakes at once, unlike its busy handler
         self._turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -54,7 +58,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A consistent view for one or more questions. Raises :class:`StorageError`."""
-        with self.worded(), self.engine.connect() as connection:
+        with self.worded(), self._readers.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[sa.Connection], T], *, single: bool = False) -> T:
