@@ -68,8 +68,9 @@ class Writer:
                 scaled = np.rint(found * 10.0**scale)
                 if not (np.abs(scaled) <= _LARGEST).all():
                     break
-                if np.array_equal((scaled / 10.0**scale).view(np.int64), bits):
-                    self._put(name, "i4", _planes(scaled.astype("<i4")), count=len(found), scale=scale)
+                whole = scaled.astype("<i4")  # which has no −0
+                if np.array_equal((whole / 10.0**scale).view(np.int64), bits):
+                    self._put(name, "i4", _planes(whole), count=len(found), scale=scale)
                     return str(scale)
             short = found.astype("<f4")
         if np.array_equal(short.astype(np.float64).view(np.int64), bits):
