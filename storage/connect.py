@@ -40,7 +40,7 @@ class Database:
         self.shown = self._url.set(query={}).render_as_string(hide_password=True).replace("+psycopg", "")
         self.timeout = timeout
         self.engine = _sqlite(self._url, timeout) if self.is_sqlite else _postgres(self._url, timeout)
-        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self.driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._writers = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         self._singles = self._writers if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # several questions are about one moment; on SQLite they are anyway
@@ -119,7 +119,7 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise translate(error, self.shown, path=self.path, timeout=self.timeout) from error
-        except self._driver_error as error:  # while a connection was prepared, where SQLAlchemy passes it on as it is
+        except self.driver_error as error:  # while a connection was prepared, where SQLAlchemy passes it on as it is
             wrapped = OperationalError(None, None, error)
             raise translate(wrapped, self.shown, path=self.path, timeout=self.timeout) from error
 

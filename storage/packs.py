@@ -45,6 +45,16 @@ def prepare(entries: Sequence[Entry], contents: Mapping[bytes, bytes]) -> Prepar
     return Prepared(tuple(_row(part, contents) for part in parts), keys)
 
 
+def grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """``entries`` by run and endpoint. Raises ``ValueError`` for one that is not over."""
+    groups: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        if entry.state not in OVER:
+            raise ValueError(f"an entry that is {entry.state} cannot be put away")
+        groups.setdefault((entry.run_id, entry.endpoint_id), []).append(entry)
+    return list(groups.values())
+
+
 def insert(connection: sa.Connection, prepared: Prepared) -> Places:
     """Store them, and where their keys are."""
     places: Places = {}
@@ -147,10 +157,7 @@ def fold(connection: sa.Connection, which: sa.ColumnElement[bool], *, keys: Sequ
     order = {key: place for place, key in enumerate(keys or ())}
     found.sort(key=lambda entry: (order.get(entry.key, 0), entry.sent_at, entry.item, entry.key, entry.generation))
     places: Places = {}
-    groups: dict[tuple[str, str], list[Entry]] = {}
-    for entry in found:
-        groups.setdefault((entry.run_id, entry.endpoint_id), []).append(entry)
-    for group in groups.values():
+    for group in grouped(found):
         places |= insert(connection, prepare(group, dict(_bodies(connection, body_order(group)))))
     for part in chunks(found):
         gone = which & evaluation.c.key.in_([entry.key for entry in part])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -12,8 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from storage import asked, migrations, packs, rows
-from storage.accounts import both
+from storage import asked, chain, lookup, migrations, packs, rows
 from storage.columns import feature_key
 from storage.connect import Database, chunks
 from storage.errors import Ambiguous, NotFound
@@ -75,28 +74,8 @@ class Store:
         return [entry for key in dict.fromkeys(keys) for entry in found.get(key, ())]
 
     def _found(self, keys: Sequence[bytes]) -> dict[bytes, list[Entry]]:
-        """By key, oldest generation first. An answer that was put away stays; a second one of its generation, which another
-        process asked for at the same time, only counts."""
-        found: dict[bytes, dict[int, Entry]] = {}
-        for entry in self._entries(keys):
-            generations = found.setdefault(entry.key, {})
-            first = generations.get(entry.generation)
-            generations[entry.generation] = entry if first is None else both(first, entry)
-        return {key: [entry for _, entry in sorted(generations.items())] for key, generations in found.items()}
-
-    def _entries(self, keys: Sequence[bytes]) -> Iterator[Entry]:
-        whole = [key for key in keys if len(key) > KEY_BYTES]
-        short = [key for key in keys if len(key) == KEY_BYTES]
         with self.database.reading() as connection:
-            yield from packs.look_up(connection, self.url, keys)
-            for some in chunks(whole):
-                for row in connection.execute(rows.ENTRY_SELECT.where(evaluation.c.key.in_(some))):
-                    yield rows.to_entry(row)
-            for some in chunks(short, 200):
-                begins = sa.or_(*(evaluation.c.key.between(key, key + b"\xff" * 20) for key in some))
-                for row in connection.execute(rows.ENTRY_SELECT.where(begins)):
-                    entry = rows.to_entry(row)
-                    yield entry.but(key=entry.key[:KEY_BYTES])
+            return lookup.found(connection, self.url, keys)
 
     def bodies(self, shas: Sequence[bytes]) -> dict[bytes, bytes]:
         """The stored bodies by SHA-256; those that were pruned, never stored or put into packs are missing. Raises
@@ -140,12 +119,7 @@ class Store:
         """Store evaluations that are over, with their bodies, in packs: quicker than a :class:`Journal`, for very many at a
         time that were answered elsewhere. They must not be in the ledger yet; usage does not count them."""
         contents = {hashlib.sha256(content).digest(): content for content in bodies}
-        groups: dict[tuple[str, str], list[Entry]] = {}
-        for entry in entries:
-            if entry.state not in packs.OVER:
-                raise ValueError(f"put_away() was given an entry that is {entry.state}")
-            groups.setdefault((entry.run_id, entry.endpoint_id), []).append(entry)
-        prepared = [packs.prepare(group, contents) for group in groups.values()]
+        prepared = [packs.prepare(group, contents) for group in packs.grouped(entries)]
 
         def work(connection: sa.Connection) -> None:
             packs.take_turn(connection)
@@ -161,13 +135,20 @@ class Store:
         self.database.write(lambda connection: connection.execute(run.insert().values(rows.simple_row(value))))
 
     def finish_run(self, run_id: str, status: RunStatus, finished: datetime, totals: Mapping[str, int]) -> None:
-        """Say how a run ended; a resumed run may end several times. Raises :class:`NotFound`."""
+        """Say how a run ended; a resumed run may end several times. Raises :class:`NotFound`.
+
+        Evaluations of a finished run that no probe asked for are put into packs, and the run becomes a link of the chain.
+        """
         change = run.update().where(run.c.id == run_id)
 
         def work(connection: sa.Connection) -> None:
             done = connection.execute(change.values(status=status, finished=finished, totals=dict(totals)))
             if not done.rowcount:
                 raise NotFound(f"{self.url}: no run {run_id!r}")
+            packs.take_turn(connection)
+            if status == "finished":
+                packs.fold(connection, evaluation.c.run_id == run_id)
+            chain.add_run(connection, run_id, at=finished, note=status)
 
         self.database.write(work)
 
