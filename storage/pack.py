@@ -29,8 +29,8 @@ MOST_ROWS = 1 << 14
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICRO = timedelta(microseconds=1)
-_NEVER = -(2**63)
-_STATES: tuple[EntryState, ...] = get_args(EntryState)
+NEVER = -(2**63)
+STATES: tuple[EntryState, ...] = get_args(EntryState)
 _COUNTS = ("generation", "attempts", "maybe_billed", "cost_micro", "item", "items")
 _WORDS = ("parser", "content_type", "error")
 
@@ -50,10 +50,10 @@ def write_rows(entries: Sequence[Entry]) -> bytes:
     writer = container.Writer(len(entries))
     keys = b"".join([entry.key[:KEY_BYTES] for entry in entries])
     writer.raw("key", np.frombuffer(keys, np.uint8).reshape(-1, KEY_BYTES))
-    writer.whole("state", [_STATES.index(entry.state) for entry in entries])
+    writer.whole("state", [STATES.index(entry.state) for entry in entries])
     sent = np.array([micros(entry.sent_at) for entry in entries])
     lag = [  # how long it took us to note the answer
-        _NEVER if entry.answered_at is None else (entry.answered_at - entry.sent_at) // _MICRO - _whole(entry.elapsed)
+        NEVER if entry.answered_at is None else (entry.answered_at - entry.sent_at) // _MICRO - _whole(entry.elapsed)
         for entry in entries
     ]
     writer.whole("sent_at", sent, delta=True)
@@ -194,6 +194,17 @@ class Pack:
             start += size
         return found
 
+    def scores(self) -> dict[str, NDArray[np.float64]]:
+        """(m,) by label; NaN where an answer does not have it."""
+        found: dict[str, NDArray[np.float64]] = {}
+        for labels, values, places in self._scores:
+            rows = np.fromiter(places, dtype=np.int64, count=len(places))
+            for label, row_values in zip(labels or (), values, strict=True):
+                if label not in found:
+                    found[label] = np.full(self.columns.rows, np.nan)
+                found[label][rows] = row_values
+        return found
+
     def entry(self, row: int, key: bytes | None = None) -> Entry:
         """One evaluation. ``key``: the whole of its key, if it is known."""
         lists, words = self._lists, self.columns.words
@@ -203,11 +214,11 @@ class Pack:
         elapsed = float(lists["elapsed"][row])
         return Entry(
             key=key or self.keys[row].tobytes(),
-            state=_STATES[lists["state"][row]],
+            state=STATES[lists["state"][row]],
             endpoint_id=self.endpoint_id,
             run_id=self.run_id,
             sent_at=sent,
-            answered_at=None if lag == _NEVER else sent + timedelta(microseconds=lag + _whole(elapsed)),
+            answered_at=None if lag == NEVER else sent + timedelta(microseconds=lag + _whole(elapsed)),
             elapsed=elapsed,
             scores=None if labels is None else dict(zip(labels, values[:, place[row]].tolist(), strict=True)),
             floor=None if math.isnan(floor) else float(floor),

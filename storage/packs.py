@@ -45,11 +45,11 @@ def prepare(entries: Sequence[Entry], contents: Mapping[bytes, bytes]) -> Prepar
     return Prepared(tuple(_row(part, contents) for part in parts), keys)
 
 
-def grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
-    """``entries`` by run and endpoint. Raises ``ValueError`` for one that is not over."""
+def grouped(entries: Sequence[Entry], *, over: bool = True) -> list[list[Entry]]:
+    """``entries`` by run and endpoint. Raises ``ValueError`` for one that is not ``over``, if it must be."""
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
-        if entry.state not in OVER:
+        if over and entry.state not in OVER:
             raise ValueError(f"an entry that is {entry.state} cannot be put away")
         groups.setdefault((entry.run_id, entry.endpoint_id), []).append(entry)
     return list(groups.values())
