@@ -2,6 +2,7 @@
 
 ``Store.open(url)`` reads and writes results, ``Journal(store)`` writes the ledger, ``upgrade(url)`` migrates an old database.
 ``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share.
+``Schedules(store)`` keeps what is done when, and alerts on their way.
 """
 
 from storage.errors import (
@@ -38,9 +39,11 @@ from storage.records import (
     RunStatus,
     Usage,
 )
+from storage.schedules import Alert, Fire, Schedule, Schedules
 from storage.store import Store, upgrade
 
 __all__ = [
+    "Alert",
     "Ambiguous",
     "Attribution",
     "CannotOpen",
@@ -54,6 +57,7 @@ __all__ = [
     "Entry",
     "EntryState",
     "Filter",
+    "Fire",
     "Instance",
     "InstanceKind",
     "Journal",
@@ -68,6 +72,8 @@ __all__ = [
     "Reservations",
     "Run",
     "RunStatus",
+    "Schedule",
+    "Schedules",
     "SchemaTooNew",
     "SchemaTooOld",
     "Share",

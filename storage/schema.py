@@ -15,7 +15,7 @@ from storage.columns import Count, Figure, Json, Moment, Words
 from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
 
 #: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "probe_schema"
 
 metadata = sa.MetaData(

@@ -32,6 +32,7 @@ _COMMANDS = {
     "bundle": "probe.cli.bundle",
     "verify": "probe.cli.verify",
     "report": "probe.cli.report",
+    "schedule": "probe.cli.schedule",
     "explain": "probe.cli.explain",
     "db": "probe.cli.db",
 }
