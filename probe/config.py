@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -205,6 +206,49 @@ class SurveyConfig(_Model):
     fresh: Duration = timedelta(hours=24)
 
 
+EventKind = Literal["finding", "inconclusive", "error", "recovered"]
+
+
+class AlertConfig(_Model):
+    """One entry of ``alerts``: whom the scheduler tells, and of what."""
+
+    webhook: str | None = Field(default=None, description="https address that gets a signed POST")
+    secret: str | None = Field(default=None, description="with webhook: ${NAME} of a variable that holds whsec_…")
+    command: tuple[str, ...] | None = Field(
+        default=None, min_length=1, description="program and arguments; the event comes on standard input as JSON"
+    )
+    on: tuple[EventKind, ...] = Field(default=("finding", "inconclusive", "error", "recovered"), min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _yaml_on(cls, data: Any) -> Any:
+        """YAML 1.1 reads a bare ``on`` as true."""
+        if isinstance(data, Mapping) and True in data and "on" not in data:
+            return {"on" if key is True else key: value for key, value in data.items()}
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> AlertConfig:
+        if (self.webhook is None) == (self.command is None):
+            raise ValueError("name one of webhook and command")
+        if (self.webhook is None) != (self.secret is None):
+            raise ValueError("webhook and secret go together")
+        if self.secret is not None and not _REFERENCE.fullmatch(self.secret):
+            raise ValueError("write the secret as ${NAME}, the name of an environment variable")
+        if self.webhook is not None:
+            _check_webhook(self.webhook)
+        return self
+
+
+def _check_webhook(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return
+    if parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"):
+        return
+    raise ValueError("a webhook is an https address (http only on this machine)")
+
+
 class Config(_Model):
     """The whole file."""
 
@@ -214,6 +258,7 @@ class Config(_Model):
     endpoints: dict[str, dict[str, Any]] = Field(min_length=1)
     probes: dict[str, ProbeConfig] = Field(default_factory=dict)
     surveys: dict[str, SurveyConfig] = Field(default_factory=dict)
+    alerts: dict[str, AlertConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Config:
@@ -234,7 +279,7 @@ class Config(_Model):
         return self
 
 
-_SECTIONS: dict[str, type[_Model]] = {"probes": ProbeConfig, "surveys": SurveyConfig}
+_SECTIONS: dict[str, type[_Model]] = {"probes": ProbeConfig, "surveys": SurveyConfig, "alerts": AlertConfig}
 
 
 class _Loader(yaml.SafeLoader):

@@ -2,6 +2,7 @@
 
 ``Store.open(url)`` reads and writes results, ``Journal(store)`` writes the ledger, ``upgrade(url)`` migrates an old database.
 ``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share.
+``Schedules(store)`` keeps what is done when, and alerts on their way.
 """
 
 from storage.errors import (
@@ -16,6 +17,7 @@ from storage.errors import (
     Locked,
     NotFound,
     ReadOnly,
+    Refused,
     SchemaTooNew,
     SchemaTooOld,
     StorageError,
@@ -23,6 +25,7 @@ from storage.errors import (
 )
 from storage.ledger import Journal
 from storage.limits import Lease, Purse, Reservations, Spent
+from storage.questions import Filter, Share
 from storage.records import (
     Attribution,
     Endpoint,
@@ -36,9 +39,11 @@ from storage.records import (
     RunStatus,
     Usage,
 )
+from storage.schedules import Alert, Fire, Schedule, Schedules
 from storage.store import Store, upgrade
 
 __all__ = [
+    "Alert",
     "Ambiguous",
     "Attribution",
     "CannotOpen",
@@ -51,6 +56,8 @@ __all__ = [
     "Endpoint",
     "Entry",
     "EntryState",
+    "Filter",
+    "Fire",
     "Instance",
     "InstanceKind",
     "Journal",
@@ -61,11 +68,15 @@ __all__ = [
     "ProbeStatus",
     "Purse",
     "ReadOnly",
+    "Refused",
     "Reservations",
     "Run",
     "RunStatus",
+    "Schedule",
+    "Schedules",
     "SchemaTooNew",
     "SchemaTooOld",
+    "Share",
     "Spent",
     "StorageError",
     "Store",

@@ -24,6 +24,7 @@ FORBIDDEN = {
     "probe.lexicon": (*ABOVE_THE_CORE, "probe.maskers", "probe.methods", "adapters"),
     "probe.engine": ("probe.report", "probe.cli", "probe.web", "probe.api"),
     "probe.report": ("probe.cli", "probe.web", "adapters.transport"),
+    "probe.schedules": ("probe.engine", "probe.web", "probe.api", "probe.setup"),
 }
 #: packages without clocks, sockets, files or threads of their own
 IMPURE = (
