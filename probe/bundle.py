@@ -12,6 +12,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -131,7 +132,14 @@ def _checked_members(path: Path, content: bytes) -> dict[str, bytes]:
                 spans.append((entry.header_offset, entry.filename))
                 try:
                     members[entry.filename] = file.read(entry)
-                except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+                except (
+                    zipfile.BadZipFile,
+                    zlib.error,
+                    EOFError,
+                    NotImplementedError,
+                    RuntimeError,
+                    ValueError,
+                ) as error:
                     raise EvidenceBroken(f"{path}: {entry.filename} was altered ({error})") from error
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, UnicodeDecodeError) as error:
         if content[:4] != b"PK\x03\x04" and b"PK\x01\x02" not in content:
