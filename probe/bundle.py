@@ -248,7 +248,7 @@ def _entry(said: Mapping[str, Any], sha: bytes | None) -> records.Entry:
 
 
 def _probe(probe: records.Probe) -> dict[str, Any]:
-    said = _plain(dataclasses.replace(probe, table=b""))
+    said: dict[str, Any] = _plain(dataclasses.replace(probe, table=b""))
     said["attributions"] = [[share.feature, _plain(share.value), share.std_error] for share in probe.attributions]
     return said
 
@@ -260,7 +260,7 @@ def _made_probe(said: dict[str, Any]) -> records.Probe:
     ]
     trust = {name: math.nan if figure is None else figure for name, figure in said["trust"].items()}
     tuples = {"findings": tuple(said["findings"]), "features": tuple(said["features"])}
-    found = _made(records.Probe, said | {"attributions": tuple(shares), "trust": trust} | tuples)
+    found: records.Probe = _made(records.Probe, said | {"attributions": tuple(shares), "trust": trust} | tuples)
     return dataclasses.replace(found, table=b"in the bundle")
 
 
@@ -270,7 +270,7 @@ _BINARY = {"config_sha", "params_hash", "segments_sha", "table", "root", "previo
 
 
 def _made(kind: Any, said: Mapping[str, Any]) -> Any:
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, value in said.items():
         if name in _TIMES and value is not None:
             fields[name] = datetime.fromisoformat(value)

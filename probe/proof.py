@@ -77,12 +77,8 @@ def gather(store: Store, run_id: str) -> Proof:
         for found, (root, bodies_root) in zip(own, roots, strict=True)
     ]
     known = {(entry.key, entry.generation) for sheet in sheets for entry in sheet.entries}
-    asked = list(dict.fromkeys(key for probe in probes for key in _keys(tables[probe.id])))
-    others = [
-        entry
-        for entry in store.entries(asked)
-        if (entry.key[:KEY_BYTES], entry.generation) not in known and entry.state in packs.OVER
-    ]
+    used = {(entry.key[:KEY_BYTES], entry.generation): entry for probe in probes for entry in store.evaluations(probe)}
+    others = [entry for place, entry in used.items() if place not in known and entry.state in packs.OVER]
     sheets.append(Sheet(0, tuple(others), bodies=tuple(dict.fromkeys(e.body_sha for e in others if e.body_sha))))
     every = [entry for sheet in sheets for entry in sheet.entries]
     maps = [probe.segments_sha for probe in probes if probe.segments_sha is not None]
@@ -100,19 +96,6 @@ def gather(store: Store, run_id: str) -> Proof:
         sheets=tuple(sheets),
         bodies=store.bodies_of(every),
     )
-
-
-def _keys(table: bytes) -> list[bytes]:
-    """The distinct keys of a probe's table, whatever else it holds, cut to what packs keep."""
-    if not table:
-        return []
-    try:
-        with np.load(io.BytesIO(table), allow_pickle=False) as stored:
-            keys = stored["keys"]
-    except (ValueError, KeyError, OSError):
-        return []
-    flat = np.ascontiguousarray(keys.reshape(-1, keys.shape[-1])[:, :KEY_BYTES]).tobytes()
-    return list(dict.fromkeys(flat[start : start + KEY_BYTES] for start in range(0, len(flat), KEY_BYTES)))
 
 
 def check(proof: Proof) -> Checked:

@@ -209,7 +209,7 @@ def _explained(sources: Sources, instance: Instance, predictions: Mapping[bytes,
     )
     state = Answers(Bill.of([task]))
     state.extend(sources.recorded.coalitions, list(sources.recorded.keys))
-    whole = sources.recorded.coalitions.all(axis=1)
+    whole = [bool(row.all()) for row in sources.recorded.coalitions]
     for first in (True, False):
         for row, entries in enumerate(sources.recorded.entries):
             for column, entry in enumerate(entries if whole[row] == first else ()):
