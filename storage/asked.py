@@ -60,8 +60,12 @@ def slim(table: bytes, places: Places) -> bytes:
     shapes = {}
     for name, array in arrays.items():
         shapes[name] = [array.dtype.str, list(array.shape)]
-        columns = array.reshape(len(array), -1).T if array.ndim > 1 else array
-        writer.whole(f"other {name}", columns.ravel(), delta=array.dtype.itemsize == 8)
+        if array.dtype == np.uint8 and array.ndim == 2 and array.size:
+            # coalitions often come with their complements: then every other difference is the same
+            changes = array ^ np.vstack([np.zeros_like(array[:1]), array[:-1]])
+            writer.raw(f"bits {name}", np.ascontiguousarray(changes.T))
+        else:
+            writer.whole(f"other {name}", array.T.ravel(), delta=array.dtype.itemsize == 8)
     return writer.packed(keys=list(keys.shape[:-1]), packs=packs.tolist(), others=shapes)
 
 

@@ -19,7 +19,7 @@ from storage.connect import chunks
 from storage.errors import Damaged
 from storage.schema import index_page, index_sheaf
 
-_PAGE = 512  #: fingerprints in a page, about
+_PAGE = 256  #: fingerprints in a page at least: small enough for Postgres to keep it in one piece
 _MERGE = 8
 _FINAL = 1 << 20  #: fingerprints in a sheaf that is not merged any more
 
