@@ -84,10 +84,10 @@ def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
             keys[mine] = (found.arrays["loose"] if number < 0 else known[packs[number]])[rows[mine]]
     arrays: dict[str, NDArray[Any]] = {"keys": keys.reshape(*found.header["keys"], KEY_BYTES)}
     for name, (kind, shape) in found.header["others"].items():
-        flat = found.arrays[f"other {name}"].astype(kind)
-        arrays[name] = (
-            flat.reshape(shape if len(shape) < 2 else shape[::-1]).T if len(shape) == 2 else flat.reshape(shape)
-        )
+        if f"bits {name}" in found.arrays:
+            arrays[name] = np.bitwise_xor.accumulate(found.arrays[f"bits {name}"].T, axis=0)
+        else:
+            arrays[name] = found.arrays[f"other {name}"].astype(kind).reshape(shape[::-1]).T
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

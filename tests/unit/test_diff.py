@@ -100,12 +100,14 @@ def test_single_deletions_without_repeats_are_not_judged_unless_nothing_changed(
     coalitions = np.vstack([np.ones(4), np.zeros(4), 1 - np.eye(4)]).astype(bool)
     first = np.array([0.9, 0.1, 0.5, 0.8, 0.9, 0.9])
     assert paired(coalitions, first, first).judged
-    changed = paired(coalitions, first, first + [0, 0, 0.2, 0, 0, 0])
+    later = first - np.array([0, 0, 0.2, 0, 0, 0])
+    changed = paired(coalitions, first, later)
     assert not changed.judged
     assert not changed.moved().any()
-    noisy = paired(coalitions, first, first + [0, 0, 0.2, 0, 0, 0], noise=np.full(6, 1e-4))
+    noisy = paired(coalitions, first, later, noise=np.full(6, 1e-4))
     assert noisy.judged
-    assert noisy.moved().any()
+    assert noisy.change == pytest.approx([0.2, 0, 0, 0])
+    assert noisy.moved().tolist() == [True, False, False, False]
 
 
 def test_the_full_and_the_empty_coalition_are_needed() -> None:
