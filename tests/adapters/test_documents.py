@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, HttpResponse, ItemError, NotJson, Prediction, ResponseError, SpecError
@@ -104,6 +104,7 @@ def test_mistakes_in_the_description(sse: Any) -> None:
 EVENTS = st.lists(st.tuples(st.sampled_from(["", "a", "error", "complete"]), TREES.map(json.dumps)), max_size=4)
 
 
+@settings(deadline=None)
 @given(EVENTS, st.binary(max_size=60), st.sampled_from(["last", {"event": "complete"}]))
 def test_arbitrary_streams_give_only_typed_errors(events: list[tuple[str, str]], rest: bytes, sse: Any) -> None:
     written = b"".join(f"event: {name}\ndata: {data}\n\n".encode() for name, data in events)

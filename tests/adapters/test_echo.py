@@ -110,7 +110,7 @@ def test_as_parts_of_a_form(echo: Loopback, text: str) -> None:
 
 
 @given(st.text(max_size=200).filter(lambda text: text.encode("utf-8", "replace").decode() == text))
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text(echo: Loopback, text: str) -> None:
     tree = {"a": "{{ x }}", "b": ["<{{ x }}>", {"c": "{{ x | json }}"}]}
     got = arrived(echo, text, json=tree).json

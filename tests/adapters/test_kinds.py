@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters import Adapter, HttpResponse, ItemError, Prediction, ResponseError, SpecError
@@ -280,6 +280,7 @@ class TestLogprobs:
             logprobs(**rules)
         assert seen in str(caught.value)
 
+    @settings(deadline=None)
     @given(st.lists(st.floats(1e-6, 1), min_size=3, max_size=20))
     def test_what_is_cut_off_stays_below_its_bound(self, weights: list[float]) -> None:
         """Whatever the whole distribution is, the true score of a label that the top k lacks is at most the floor."""

@@ -111,7 +111,7 @@ ADAPTERS = [
 ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(STARTS.map(lambda tree: json.dumps(tree).encode()) | st.binary(max_size=80), st.sampled_from(ADAPTERS))
 def test_arbitrary_answers_lead_to_our_host_or_give_typed_errors(body: bytes, adapter: HttpAdapter) -> None:
     text, step = "", None

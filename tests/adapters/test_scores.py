@@ -333,7 +333,7 @@ def test_arbitrary_json_gives_only_typed_errors(tree: Any, n: int) -> None:
     _only_typed_errors(json.dumps(tree).encode(), n)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(OUTPUTS, max_size=3), st.integers(1, 3))
 def test_arbitrary_tensors_give_only_typed_errors(outputs: Any, n: int) -> None:
     _only_typed_errors(json.dumps({"outputs": outputs}).encode(), n)
