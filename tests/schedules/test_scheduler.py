@@ -6,6 +6,7 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ParamSpec
@@ -74,10 +75,9 @@ class Desk:
         self.codes: Iterator[int | None] = iter(())
         self.targets: dict[str, AlertConfig] = {}
 
-    def add(self, **changes: object) -> None:
-        values = {"name": "hourly", "cron": "0 * * * *", "zone": "UTC", "command": ("check", "x"), "missed": "once"}
-        values |= {"config": "/none.yaml", "created": START, **changes}
-        self.schedules.add(Schedule(**values), replace=True)  # type: ignore[arg-type]
+    def add(self, **changes: Any) -> None:
+        plain = Schedule("hourly", "0 * * * *", "UTC", ("check", "x"), "/none.yaml", "once", START)
+        self.schedules.add(replace(plain, **changes), replace=True)
 
     def scheduler(self, owner: str, hands: Hands | None = None) -> Scheduler:
         async def launch(schedule: Schedule) -> Command:
