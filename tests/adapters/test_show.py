@@ -29,7 +29,7 @@ def test_a_failure_is_told_without_its_markup(body: bytes, told: str) -> None:
     assert gist(body) == told
 
 
-@given(st.binary() | st.binary().map(lambda body: b"<" + body) | st.integers(1, 9000).map(lambda n: b"<" * n))
+@given(st.binary() | st.binary().map(lambda body: b"<" + body) | st.sampled_from([b"<" * 9000, b"<script" * 2000]))
 def test_whatever_it_is_it_is_one_short_printable_line(body: bytes) -> None:
     told = gist(body, 50)
     assert told.isprintable()
