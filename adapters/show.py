@@ -6,8 +6,8 @@ import re
 import reprlib
 from typing import Any, Final
 
-_MARKUP: Final = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_LOOKED_AT: Final = 1 << 14  #: bytes of a long body
+_MARKUP: Final = re.compile(r"<(style|script)\b.*?</\1>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+_LOOKED_AT: Final = 1 << 12  #: bytes of a long body
 
 
 def _shortener() -> reprlib.Repr:

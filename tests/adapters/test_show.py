@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.show import gist
@@ -29,7 +29,8 @@ def test_a_failure_is_told_without_its_markup(body: bytes, told: str) -> None:
     assert gist(body) == told
 
 
-@given(st.binary() | st.binary().map(lambda body: b"<" + body) | st.integers(1, 9000).map(lambda n: b"<" * n))
+@settings(deadline=None)
+@given(st.binary() | st.binary().map(lambda body: b"<" + body) | st.sampled_from([b"<" * 9000, b"<script" * 2000]))
 def test_whatever_it_is_it_is_one_short_printable_line(body: bytes) -> None:
     told = gist(body, 50)
     assert told.isprintable()

@@ -125,7 +125,7 @@ def test_a_provider_that_is_down_is_not_stormed(llmock: str, tmp_path: Path) -> 
     assert done.code == 4
     assert "503" in done.error
     found = verdict(llmock)
-    assert found["findings"] == []
+    assert found["passed"]  # an input whose turn had just come may be given up after one attempt, which it warns of
     assert found["attempts"] == done.json["totals"]["sent"]
 
 
