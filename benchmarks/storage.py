@@ -158,18 +158,19 @@ def through_the_journal(store: Store, count: int) -> float:
     return count / began
 
 
-def p95(ask: Callable[[int], Any], times: int) -> float:
-    """Seconds."""
+def p95(ask: Callable[[int], Any], times: int) -> tuple[float, float]:
+    """Seconds, by the clock and of this process's own work."""
     taken = []
     for number in range(times):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         ask(number)
-        taken.append(time.perf_counter() - began)
-    return float(np.quantile(taken, 0.95))
+        taken.append((time.perf_counter() - began, time.process_time() - worked))
+    clock, work = np.quantile(taken, 0.95, axis=0).tolist()
+    return clock, work
 
 
-def questions(store: Store, probes: int, *, times: int) -> Iterator[tuple[str, float, float]]:
-    """What, p95 in seconds, and the goal."""
+def questions(store: Store, probes: int, *, times: int) -> Iterator[tuple[str, tuple[float, float], float]]:
+    """What, p95 in seconds (by the clock, and of work), and the goal."""
     rng = np.random.default_rng(3)
     words = [f"word{n}" for n in rng.integers(0, 2_000, times)]
     runs = max(2, probes // _PROBES_IN_RUN)
@@ -220,7 +221,10 @@ def lines(kind: str, url: str, bodies_url: str, *, probes: int) -> Iterator[Line
         yield Line(f"{kind}: ingest of finished probes on one core", f"{rate:,.0f}/s", "", "≥ 50,000/s", rate >= 50_000)
         for what, taken, goal in questions(store, probes, times=40 if quick else 100):
             words = f"≤ {goal * 1e3:.0f} ms" if goal else ""
-            yield Line(f"{kind}: {what}, p95", f"{taken * 1e3:.1f} ms", "", words, taken <= goal if goal else None)
+            clock, work = taken
+            worked = f"CPU {work * 1e3:.1f}"
+            yield Line(f"{kind}: {what}, p95", f"{clock * 1e3:.1f} ms", worked, words, clock <= goal if goal else None)
+        exported(store, 1)  # which loads the libraries
         gc.collect()
         rows, taken = exported(store, 1 if quick else 20)
         yield Line(
