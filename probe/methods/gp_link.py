@@ -24,9 +24,11 @@ from probe.methods.regression import pair_partners, row_weights
 
 #: scores are kept this far from the ends of their range
 _MARGIN = 1e-4
-#: predicted pairs, and features up to which all of them are predicted
-_PAIRS = 2048
-_ALL_PAIRS = 13
+#: all pairs are predicted if that takes at most this many products of pairs and observations, else so many distinct ones
+_WORK = 8_000_000
+_PAIRS = 8192
+#: pairs that are predicted together
+_BLOCK = 1024
 #: rows on which the second process is fitted, and steps of the climb
 _ROWS = 200
 _STEPS = 40
@@ -97,15 +99,18 @@ def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> 
     weight = _weight(own, errors)
     if weight == 0:
         return Stacked.nothing(plain, own)
-    x = _pairs(table.n)
     mean = float(linked.values.mean())
-    even, odd = (
-        mean * (part == 0) + second.scale * p
-        for part, p in enumerate(second_prior.kernel.parts(x, second.seen.x, found.alpha))
-    )
-    gap = (link.back(even + odd) - link.back(even - odd)) / (2 * data.scale)
-    gap -= prior.kernel.parts(x, data.seen.x, plain.alpha)[1]
-    shift, shift_errors = shapley_of_pairs(x, gap)
+
+    def gap(x: Floats) -> Floats:
+        """Odd part (k,) of the second process's prediction less that of the plain one, at ``x`` (k, n)."""
+        even, odd = second_prior.kernel.parts(x, second.seen.x, found.alpha)
+        even, odd = mean + second.scale * even, second.scale * odd
+        there = (link.back(even + odd) - link.back(even - odd)) / (2 * data.scale)
+        return np.asarray(there - prior.kernel.parts(x, data.seen.x, plain.alpha)[1])
+
+    x = _pairs(table.n, _WORK // table.m)
+    blocks = [gap(x[start : start + _BLOCK]) for start in range(0, len(x), _BLOCK)]
+    shift, shift_errors = shapley_of_pairs(x, np.concatenate(blocks))
     return Stacked(weight * shift, weight * shift_errors, own + weight * (errors - own))
 
 
@@ -128,9 +133,10 @@ def _weight(own: Floats, errors: Floats) -> float:
     return min(1.0, max(0.0, float(own @ apart) / total)) if total > 0 else 0.0
 
 
-def _pairs(n: int) -> Floats:
-    """Sign rows (k, n) of one member of each pair to predict: all pairs if there are few, else distinct ones of all sizes."""
-    if n <= _ALL_PAIRS:
+def _pairs(n: int, most: int) -> Floats:
+    """Sign rows (k, n) of one member of each pair to predict: all pairs if there are at most ``most``, else 8192 distinct ones
+    of all sizes."""
+    if 2 ** (n - 1) <= most:
         rows = enumerate_all(n)[2:]
         return signs(rows[rows[:, 0]])
     rows = paired_design(n, 2 * _PAIRS + 2, np.random.default_rng(0), masses=leverage_masses(n))
