@@ -13,8 +13,8 @@ from probe.methods.gp_fit import Observations, Posterior, fit_prior, posterior
 from probe.methods.gp_link import Stacked, pair_regression, stack
 from probe.methods.regression import fit, half_split_spread
 
-#: how many parameters the fit of the prior spends, per feature, and the most that is made of it
-_SPENT = 2.0
+#: how many observations the fit of the prior is taken to use up, and the part that is left at least
+_SPENT = 20
 _LEAST_FREE = 0.2
 #: which part of the standard error of a regression counts, and how much of the gain by stacking, in logarithms, is believed.
 #: Chosen, like the two above, on the tuning games of ``benchmarks.accuracy`` and small synthetic ones
@@ -51,15 +51,18 @@ def read(table: CoalitionTable) -> Reading:
     elif known_ends:
         values += (_gap(table) - math.fsum(values)) / table.n  # rounding only: both ends are observed without error
     halves = [data.scale * posterior(prior, half).values for half in _halves(data.seen)]
+    explained = _r_squared(stacked.left_out, data.seen)
     return Reading(
         values=values,
-        std_errors=data.scale * _std_errors(found, stacked, data.seen, table),
-        r2_held_out=_r_squared(stacked.left_out, data.seen),
+        std_errors=data.scale * _std_errors(found, stacked, data.seen, table, max(0.0, explained)),
+        r2_held_out=explained,
         half_split_spread=half_split_spread(halves, values, table.values),
     )
 
 
-def _std_errors(found: Posterior, stacked: Stacked, seen: Observations, table: CoalitionTable) -> Floats:
+def _std_errors(
+    found: Posterior, stacked: Stacked, seen: Observations, table: CoalitionTable, explained: float
+) -> Floats:
     """Standard errors (n,) from three sources, as if they were independent.
 
     The posterior's deviations say how far the rows determine the values of games like the fitted prior's. They are scaled, up
@@ -71,19 +74,19 @@ def _std_errors(found: Posterior, stacked: Stacked, seen: Observations, table: C
     unrelated to each other (White, *A Heteroskedasticity-Consistent Covariance Matrix Estimator*, 1980). The process does
     better than that regression, so it counts in part: it is there where the process is sure of itself and wrong.
 
-    Both are widened by the degrees of freedom that fitting the prior took from the left-out errors, and narrowed by the share
-    of all 2ⁿ coalitions that are known, as in sampling without replacement. The third is the sampling error of the stacked
-    difference.
+    Both are widened by the degrees of freedom that fitting the prior took from the left-out errors, and narrowed, as far as
+    the game is ``explained`` (the share of left-out variance, at least 0), by the share of all 2ⁿ coalitions that are known,
+    as in sampling without replacement. The third is the sampling error of the stacked difference.
     """
     inner = _inner(seen)
     errors = stacked.left_out[inner]
     own = float(np.mean(found.left_out[inner] ** 2))
     gain = float(np.mean(errors**2)) / own if own > 0 else 1.0
     calibration = float(np.mean(found.standardised[inner] ** 2)) * gain**_BELIEVED
-    unknown = 1 - math.ldexp(table.m, -table.n)
+    unknown = 1 - explained * math.ldexp(table.m, -table.n)
     if np.any(table.noise > 0):
         calibration, unknown = max(1.0, calibration), 1.0
-    free = max(_LEAST_FREE, 1 - _SPENT * table.n / seen.m)
+    free = max(_LEAST_FREE, 1 - _SPENT / seen.m)
     influence, _ = pair_regression(seen.x[inner])
     by_regression = _REGRESSION**2 * (influence**2 @ errors**2)
     total: Floats = unknown / free * (calibration * found.std**2 + by_regression) + stacked.shift_errors**2
