@@ -51,8 +51,8 @@ class Ours:
 def ours(game: Game, budgets: Sequence[int], seed: int, *, adaptive: str = "auto") -> list[Ours]:
     """Our default method at each of the ``budgets``, which rise: every one goes on from what was paid for at the one before.
 
-    Up to 1024 rows these are the very rows that a run with the smaller budget asks. ``seconds`` are all that was spent on
-    rows up to there, and one explanation. Raises :class:`CannotDo` if the method asks for more.
+    ``seconds`` are all that was spent on choosing rows up to there, and one explanation. Raises :class:`CannotDo` if the
+    method asks for more.
     """
     method = build_method("shapley", {"adaptive": adaptive})
     features, table, spent, runs = bare_features(game.n), CoalitionTable.empty(game.n), 0.0, []
