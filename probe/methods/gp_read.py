@@ -16,9 +16,11 @@ from probe.methods.regression import fit, half_split_spread
 #: how many observations the fit of the prior is taken to use up, and the part that is left at least
 _SPENT = 20
 _LEAST_FREE = 0.2
-#: which part of the standard error of a regression counts, and how much of the gain by stacking, in logarithms, is believed.
-#: Chosen, like the two above, on the tuning games of ``benchmarks.accuracy`` and small synthetic ones
-_REGRESSION = 0.3
+#: which part of the standard error of a regression counts; its power of how heavy the tails of left-out errors are; and how
+#: much of the gain by stacking, in logarithms, is believed. Chosen, like the two above, on the tuning games of
+#: ``benchmarks.accuracy`` and small synthetic ones
+_REGRESSION = 0.25
+_TAILS = 0.35
 _BELIEVED = 0.9
 #: a sum of features fits exactly if no observation is further off than this, where their mean square is 1
 _EXACT = 1e-9
@@ -72,7 +74,8 @@ def _std_errors(
 
     The second assumes nothing of the game: what a regression for Shapley values makes of the left-out errors, if these are
     unrelated to each other (White, *A Heteroskedasticity-Consistent Covariance Matrix Estimator*, 1980). The process does
-    better than that regression, so it counts in part: it is there where the process is sure of itself and wrong.
+    better than that regression, so it counts in part, and for more where a few errors stand out (by their fourth moment): there
+    the process is sure of itself and wrong, and may be so elsewhere.
 
     Both are widened by the degrees of freedom that fitting the prior took from the left-out errors, and narrowed, as far as
     the game is ``explained`` (the share of left-out variance, at least 0), by the share of all 2ⁿ coalitions that are known,
@@ -88,9 +91,15 @@ def _std_errors(
         calibration, unknown = max(1.0, calibration), 1.0
     free = max(_LEAST_FREE, 1 - _SPENT / seen.m)
     influence, _ = pair_regression(seen.x[inner])
-    by_regression = _REGRESSION**2 * (influence**2 @ errors**2)
+    by_regression = (_REGRESSION * _heaviness(errors) ** _TAILS) ** 2 * (influence**2 @ errors**2)
     total: Floats = unknown / free * (calibration * found.std**2 + by_regression) + stacked.shift_errors**2
     return np.sqrt(total)
+
+
+def _heaviness(errors: Floats) -> float:
+    """Fourth moment of the ``errors`` (m,) over that of a normal distribution of their mean square, at least 1."""
+    square = float(np.mean(errors**2))
+    return max(1.0, float(np.mean((errors**2 / square) ** 2)) / 3) if square > 0 else 1.0
 
 
 def _if_additive(data: Data) -> Reading | None:
