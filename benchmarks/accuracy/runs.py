@@ -19,7 +19,7 @@ from benchmarks.accuracy.games import Game
 from benchmarks.accuracy.truth import Bools, Floats
 from probe.analysis.intervals import half_widths
 from probe.maskers.base import Feature
-from probe.methods import Explanation
+from probe.methods import CoalitionTable, Explanation, build_method
 
 #: relative squared errors below this are all the same: values right to four digits, more than endpoints give
 FLOOR = 1e-8
@@ -48,25 +48,35 @@ class Ours:
     evaluations: int
 
 
-def ours(game: Game, budget: int, seed: int, *, half_width: float | None = None) -> Ours:
-    """Our default method at ``budget``, or until every interval is as narrow as ``half_width``.
+def ours(game: Game, budgets: Sequence[int], seed: int, *, adaptive: str = "auto") -> list[Ours]:
+    """Our default method at each of the ``budgets``, which rise: every one goes on from what was paid for at the one before.
 
-    Raises :class:`CannotDo` if it asks for more.
+    ``seconds`` are all that was spent on choosing rows up to there, and one explanation. Raises :class:`CannotDo` if the
+    method asks for more.
     """
-    counted = Counted(game.v, budget)
-    spent = 0.0
-
-    def v(coalitions: Bools) -> Floats:
-        nonlocal spent
+    method = build_method("shapley", {"adaptive": adaptive})
+    features, table, spent, runs = bare_features(game.n), CoalitionTable.empty(game.n), 0.0, []
+    for budget in budgets:
+        counted = Counted(game.v, budget - table.m)
         started = time.process_time()
-        values = counted(coalitions)
-        spent += time.process_time() - started
-        return values
+        while len(rows := method.ask(features, table, budget, np.random.default_rng(seed))):
+            spent += time.process_time() - started
+            values = counted(rows)
+            started = time.process_time()
+            coalitions = np.vstack([table.coalitions, rows])
+            table = CoalitionTable.of(coalitions, np.concatenate([table.values, values]))
+        explanation = method.explain(features, table)
+        seconds = time.process_time() - started
+        runs.append(Ours(error_of(explanation.values, game), covered(explanation, game), spent + seconds, table.m))
+    return runs
 
-    stop = None if half_width is None else {"half_width": half_width}
+
+def ours_stopped(game: Game, budget: int, half_width: float) -> Ours:
+    """Our default method until every interval is as narrow as ``half_width``, at most ``budget`` evaluations."""
+    counted = Counted(game.v, budget)
     started = time.process_time()
-    explanation = probe.explain_game(v, n=game.n, budget=budget, seed=seed, stop=stop)
-    seconds = time.process_time() - started - spent
+    explanation = probe.explain_game(counted, n=game.n, budget=budget, stop={"half_width": half_width})
+    seconds = time.process_time() - started
     return Ours(error_of(explanation.values, game), covered(explanation, game), seconds, counted.asked)
 
 

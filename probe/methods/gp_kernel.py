@@ -14,6 +14,7 @@ coalitions of ShaplEIG (Rundel et al., arXiv 2606.02247) is the one with all ord
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +54,25 @@ class Kernel:
         even, odd = self.weights.copy(), self.weights.copy()
         even[1::2], odd[::2] = 0.0, 0.0
         return combine(even, found) @ alpha, combine(odd, found) @ alpha
+
+    def everywhere(self, y: Floats, alpha: Floats) -> Floats:
+        """K(x, y) @ ``alpha`` at all 2ⁿ coalitions x: (2ⁿ,), place k for the coalition of the bits of k, the lowest first.
+
+        ``y`` (m, n), ``alpha`` (m,). By the Walsh coefficients, of which there are few, and the fast Walsh–Hadamard transform.
+        """
+        n = y.shape[1]
+        coefficients = np.zeros(2**n)
+        for k, weight in enumerate(self.weights[: n + 1]):
+            sets = np.array(list(itertools.combinations(range(n), k)), dtype=np.intp)
+            products = np.ones((len(y), len(sets)))
+            for member in sets.T:
+                products *= y[:, member] * self.scales[member]
+            coefficients[(1 << sets).sum(axis=1)] = weight * (alpha @ products)
+        for i in range(n):
+            halves = coefficients.reshape(-1, 2, 2**i)
+            without, plus = halves[:, 0] - halves[:, 1], halves[:, 0] + halves[:, 1]
+            halves[:, 0], halves[:, 1] = without, plus
+        return coefficients
 
     def power_sums(self, x: Floats, y: Floats) -> list[Floats]:
         """p_1 … p_K of the s ∘ x ∘ y of every two rows: (m, k) each for odd orders, a single figure for even ones."""

@@ -1,10 +1,10 @@
 """A second opinion for bounded scores: the process on the log-odds scale.
 
 A probability near 0 or 1 hardly moves, whatever is replaced; its log-odds does. A Gaussian process fitted to log-odds
-therefore often needs far fewer interactions, but the Shapley values of its back-transformed mean have no closed form. They are
-those of the plain process plus those of the difference of the two, which is cheap to evaluate anywhere: a regression over
-thousands of predicted pairs (no evaluation is spent). How far to follow the second process is decided by stacking: the weight
-that predicts left-out rows best (Wolpert, *Stacked Generalization*, 1992).
+therefore often needs far fewer interactions, but the Shapley values of its back-transformed mean have no closed form. For up
+to 16 features they are those of all 2ⁿ predictions; beyond, those of the plain process plus those of the difference of the
+two, by a regression over thousands of predicted pairs (no evaluation is spent). How far to follow the second process is
+decided by stacking: the weight that predicts left-out rows best (Wolpert, *Stacked Generalization*, 1992).
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import scipy.linalg
 import scipy.special
 
 from probe.methods.base import CoalitionTable, Floats
-from probe.methods.design import Ints, enumerate_all, layer_sizes, layers_of, leverage_masses, paired_design
+from probe.methods.design import Ints, layer_sizes, layers_of, leverage_masses, paired_design
+from probe.methods.exact import exact_shapley
 from probe.methods.gp_data import Data, observe_rows
 from probe.methods.gp_fit import Posterior, Prior, fit_prior, posterior
-from probe.methods.gp_kernel import signs
+from probe.methods.gp_kernel import Kernel, signs
 from probe.methods.regression import pair_partners, row_weights
 
 #: scores are kept this far from the ends of their range
 _MARGIN = 1e-4
-#: predicted pairs, and features up to which all of them are predicted
+#: features up to which all coalitions are predicted, and how many pairs are beyond
+_ALL = 16
 _PAIRS = 2048
-_ALL_PAIRS = 13
 #: rows on which the second process is fitted, and steps of the climb
 _ROWS = 200
 _STEPS = 40
@@ -34,7 +35,7 @@ _STEPS = 40
 
 @dataclass(frozen=True, slots=True)
 class Stacked:
-    """``shift`` (n,): what to add to the plain process's Shapley values, with standard errors ``shift_errors`` (n,) because
+    """``shift`` (n,): what to add to the plain process's Shapley values, with standard errors ``shift_errors`` (n,) if
     not all coalitions were predicted. ``left_out`` (m,): the errors of both together on the plain process's observations.
     All in its units."""
 
@@ -74,6 +75,30 @@ class _Link:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class _Second:
+    """The process of ``data`` on the log-odds scale about ``mean``, transformed back."""
+
+    link: _Link
+    kernel: Kernel
+    data: Data
+    mean: float
+    alpha: Floats
+
+    def odd(self, x: Floats) -> Floats:
+        """Odd part (k,) of the predicted score at sign rows ``x`` (k, n)."""
+        even, odd = (self.data.scale * part for part in self.kernel.parts(x, self.data.seen.x, self.alpha))
+        values: Floats = (self.link.back(self.mean + even + odd) - self.link.back(self.mean + even - odd)) / 2
+        return values
+
+    def shapley(self) -> Floats:
+        """Shapley values (n,) of the predicted score, from all 2ⁿ predictions."""
+        n = self.data.seen.x.shape[1]
+        predicted = self.mean + self.data.scale * self.kernel.everywhere(self.data.seen.x, self.alpha)
+        rows = np.arange(2**n)[:, None] >> np.arange(n) & 1 == 1
+        return exact_shapley(CoalitionTable.of(rows, self.link.back(predicted)))[0]
+
+
 def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> Stacked:
     """What the log-odds process adds to ``plain``, the posterior of ``data`` under ``prior``; nothing to unbounded scores."""
     link = _Link.of(table.values)
@@ -97,15 +122,14 @@ def stack(table: CoalitionTable, data: Data, prior: Prior, plain: Posterior) -> 
     weight = _weight(own, errors)
     if weight == 0:
         return Stacked.nothing(plain, own)
-    x = _pairs(table.n)
-    mean = float(linked.values.mean())
-    even, odd = (
-        mean * (part == 0) + second.scale * p
-        for part, p in enumerate(second_prior.kernel.parts(x, second.seen.x, found.alpha))
-    )
-    gap = (link.back(even + odd) - link.back(even - odd)) / (2 * data.scale)
-    gap -= prior.kernel.parts(x, data.seen.x, plain.alpha)[1]
-    shift, shift_errors = shapley_of_pairs(x, gap)
+    second_process = _Second(link, second_prior.kernel, second, float(linked.values.mean()), found.alpha)
+    if table.n <= _ALL:
+        shift = second_process.shapley() / data.scale - plain.values
+        shift, shift_errors = shift - shift.mean(), np.zeros(table.n)
+    else:
+        x = _pairs(table.n)
+        gap = second_process.odd(x) / data.scale - prior.kernel.parts(x, data.seen.x, plain.alpha)[1]
+        shift, shift_errors = shapley_of_pairs(x, gap)
     return Stacked(weight * shift, weight * shift_errors, own + weight * (errors - own))
 
 
@@ -129,10 +153,7 @@ def _weight(own: Floats, errors: Floats) -> float:
 
 
 def _pairs(n: int) -> Floats:
-    """Sign rows (k, n) of one member of each pair to predict: all pairs if there are few, else distinct ones of all sizes."""
-    if n <= _ALL_PAIRS:
-        rows = enumerate_all(n)[2:]
-        return signs(rows[rows[:, 0]])
+    """Sign rows (k, n) of one member of each pair to predict, distinct ones of all sizes."""
     rows = paired_design(n, 2 * _PAIRS + 2, np.random.default_rng(0), masses=leverage_masses(n))
     return signs(rows[2::2])
 

@@ -48,8 +48,8 @@ class Shapley:
     ``adaptive="always"`` chooses every row. Needs n + 2.
 
     The values are the posterior mean under a Gaussian process over coalitions whose covariance weighs interactions of up to
-    five features, and the standard errors its posterior standard deviation, widened by what leaving rows out and splitting
-    them in halves show. Without measured noise, Σφ = v(full) − v(∅).
+    five features, and the standard errors its posterior standard deviation, scaled to the errors that leaving rows out
+    shows, with a part of a regression's. Without measured noise, Σφ = v(full) − v(∅).
     """
 
     adaptive: Literal["auto", "always", "never"] = "auto"

@@ -60,6 +60,15 @@ def test_the_read_out_is_what_enumeration_gives(n: int, order: int, seed: int) -
     assert k.shapley_covariance() == pytest.approx(both, abs=1e-12)
 
 
+@pytest.mark.parametrize(("n", "order"), [(1, 1), (2, 5), (6, 3), (7, 5)])
+def test_all_coalitions_at_once_are_what_the_covariance_says_of_each(n: int, order: int) -> None:
+    k = kernel(n, order)
+    rng = np.random.default_rng(1)
+    y, alpha = np.sign(rng.normal(size=(9, n))), rng.normal(size=9)
+    numbered = np.arange(2**n)[:, None] >> np.arange(n) & 1 == 1
+    assert k.everywhere(y, alpha) == pytest.approx(k.gram(signs(numbered), y) @ alpha, abs=1e-12)
+
+
 @pytest.mark.parametrize("odd", [True, False])
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_the_gradient_of_the_likelihood_is_its_slope(n: int, odd: bool) -> None:

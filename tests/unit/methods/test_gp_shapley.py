@@ -160,14 +160,29 @@ def test_intervals_cover_the_truth(make: Callable[[int, np.random.Generator], Ga
         game = make(n, np.random.default_rng(seed))
         _, explanation = play(Shapley(adaptive), game, tiles(n), 10 * n, seed=seed)  # type: ignore[arg-type]
         hits.append(np.abs(explanation.values - truth_of(game, n)) <= half_widths(explanation.std_errors))
-    assert np.mean(hits) > 0.9  # 132 intervals; those of one game hang together
+    assert np.mean(hits) > 0.88  # 132 intervals; those of one game hang together
 
 
 def test_intervals_are_not_vacuous() -> None:
     n = 12
     for make in (network_game, sigmoid_game):
-        _, explanation = play(Shapley(), make(n, np.random.default_rng(3)), tiles(n), 20 * n)
-        assert half_widths(explanation.std_errors).max() < 0.2 * np.abs(explanation.values).max()
+        game = make(n, np.random.default_rng(3))
+        _, explanation = play(Shapley(), game, tiles(n), 20 * n)
+        assert half_widths(explanation.std_errors).max() < 0.1 * np.abs(explanation.values).max()
+        actual = np.sqrt(np.mean((explanation.values - truth_of(game, n)) ** 2))
+        assert np.sqrt(np.mean(explanation.std_errors**2)) < 5 * actual
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_game_without_structure_is_not_taken_for_known(seed: int) -> None:
+    """However many of its coalitions are known: the process explains none of the rest."""
+    n = 8
+    game = random_table_game(n, np.random.default_rng(seed))
+    truth = truth_of(game, n)
+    rows = paired_design(n, 2**n - 1, np.random.default_rng(0), masses=leverage_masses(n))
+    for m in (64, 128, 192, 240, 254):
+        explanation = Shapley().explain(tiles(n), CoalitionTable.of(rows[:m], game(rows[:m])))
+        assert np.mean(np.abs(explanation.values - truth) <= half_widths(explanation.std_errors)) >= 7 / 8
 
 
 def test_measured_noise_is_in_the_intervals() -> None:
