@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 _COMMANDS = ("run", "survey", "check")
 
 
-@click.group("schedule", short_help="Do it again and again, and tell who wants to know.")
+@click.group("schedule", short_help="Run and check by the clock; alert.")
 def command() -> None:
-    """Do it again and again, and tell who wants to know.
+    """Run, survey and check by the clock, and tell who wants to know.
 
     Schedules are kept in the database; `probe schedule run` fires them, on one machine or on several, each fire once. For
     system cron and CI: `probe schedule run --once`.
