@@ -44,7 +44,7 @@ def add(connection: sa.Connection, keys: NDArray[np.uint8], packs: NDArray[np.in
 def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
     """The packs that may hold some of ``keys`` (m, 12), in order; one in some thousands is named in vain."""
     _, packs = _near(connection, np.unique(fingerprints(keys)))
-    return np.unique(packs).tolist()
+    return [int(number) for number in np.unique(packs)]
 
 
 def held(connection: sa.Connection, keys: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
