@@ -131,7 +131,7 @@ def fill(store: Store, probes: int, *, bodies: bool) -> float:
         began = time.process_time()
         store.save_probe(probe, evaluations=entries, bodies=kept)
         seconds += time.process_time() - began
-        if number % 500 == 499:
+        if number % 100 == 99:
             analyzed(store)
         if number % _PROBES_IN_RUN == _PROBES_IN_RUN - 1:
             store.finish_run(run, "finished", probe.finished, {"sent": 1})

@@ -71,7 +71,7 @@ class Store:
     # --- the ledger, read ---
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
-        """The newest generation of each of ``keys`` that is in the ledger. Keys may be cut to 12 bytes. Raises ``Damaged``."""
+        """The newest generation of each of ``keys`` that is in the ledger. Keys may be cut to 11 bytes. Raises ``Damaged``."""
         return {key: found[-1] for key, found in self._found(keys).items()}
 
     def entries(self, keys: Sequence[bytes]) -> list[Entry]:
@@ -290,12 +290,12 @@ class Store:
         return [one for _, one in sorted(found, key=lambda each: each[0])]
 
     def table(self, value: Probe) -> bytes:
-        """The coalitions of a stored probe and their ledger keys, cut to 12 bytes: ``.npz``. Raises :class:`Damaged`."""
+        """The coalitions of a stored probe and their ledger keys, cut to 11 bytes: ``.npz``. Raises :class:`Damaged`."""
         with self.database.reading() as connection:
             return tables.whole(connection, self.url, value.table)
 
     def evaluations(self, value: Probe) -> list[Entry]:
-        """What a stored probe was explained from, keys cut to 12 bytes, in no order; the very records, whatever was asked
+        """What a stored probe was explained from, keys cut to 11 bytes, in no order; the very records, whatever was asked
         since. Where its table names none, every generation of its keys. Raises :class:`Damaged`."""
         with self.database.reading() as connection:
             return tables.evaluations(connection, self.url, value.table)

@@ -45,7 +45,7 @@ def fold(
 
 
 def whole(connection: sa.Connection, shown: str, stored: bytes) -> bytes:
-    """The table of a probe as the engine gave it, its keys cut to 12 bytes. Raises :class:`Damaged`."""
+    """The table of a probe as the engine gave it, its keys cut to 11 bytes. Raises :class:`Damaged`."""
 
     def keys_of(numbers: Sequence[int]) -> Mapping[int, NDArray[np.uint8]]:
         found = packs.load(connection, shown, pack.c.number.in_(numbers), bodies=False)
