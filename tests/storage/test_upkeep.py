@@ -37,7 +37,10 @@ def test_what_was_written_is_whole(filled: Store) -> None:
 
 
 def change(statement: sa.Executable) -> Callable[[Store], None]:
-    return lambda store: store.database.write(lambda connection: connection.execute(statement))
+    def alter(store: Store) -> None:
+        store.database.write(lambda connection: connection.execute(statement))
+
+    return alter
 
 
 @pytest.mark.parametrize(
