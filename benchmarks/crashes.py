@@ -27,9 +27,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 
 from benchmarks.common import Line, finish, options
 from probe.cli import main as run_probe
+from storage import Store, packs
+from storage.pack import KEY_BYTES
+from storage.rows import ENTRY_SELECT, to_entry
 from tests.cli.program import probe, texts_config, timeless, write
 from tests.servers import RunningServer, running_server
 
@@ -222,21 +226,25 @@ def _rows_of_copy(home: Path) -> dict[str, int]:
 
 
 def _rows(home: Path) -> dict[str, int]:
-    """What the database holds; all 0 if there is none yet."""
-    questions = {
-        # rows while a probe runs, packs when it is over; every request carries one input here
-        "evaluations": "SELECT (SELECT count(*) FROM evaluation) + coalesce(sum(evaluations), 0) FROM pack",
-        "answered": "SELECT (SELECT count(DISTINCT key) FROM evaluation WHERE state = 'answered') "
-        "+ coalesce(sum(answered), 0) FROM pack",
-        "attempts": "SELECT (SELECT coalesce(sum(attempts), 0) FROM evaluation) + coalesce(sum(requests), 0) FROM pack",
-        "runs": "SELECT count(*) FROM run",
-        "finished": "SELECT count(*) FROM run WHERE status = 'finished'",
-        "probes": "SELECT count(*) FROM probe",
-    }
-    with closing(sqlite3.connect(home / "probe.db")) as database:
+    """What the database holds, in rows and in packs; all 0 if there is none yet."""
+    path = home / "probe.db"
+    with closing(sqlite3.connect(path)) as database:
         if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'evaluation'").fetchone():
-            return dict.fromkeys(questions, 0)
-        return {name: int(database.execute(question).fetchone()[0]) for name, question in questions.items()}
+            return dict.fromkeys(("evaluations", "answered", "attempts", "runs", "finished", "probes"), 0)
+        runs, finished = database.execute("SELECT count(*), coalesce(sum(status = 'finished'), 0) FROM run").fetchone()
+        (probes,) = database.execute("SELECT count(*) FROM probe").fetchone()
+    with Store.open(f"sqlite:///{path}", create=False) as store, store.database.reading() as connection:
+        entries = [to_entry(row) for row in connection.execute(ENTRY_SELECT)]
+        for pack in packs.load(connection, store.url, sa.true()):
+            entries += pack.entries()
+    return {
+        "evaluations": len(entries),
+        "answered": len({entry.key[:KEY_BYTES] for entry in entries if entry.state == "answered"}),
+        "attempts": sum(entry.attempts for entry in entries),
+        "runs": runs,
+        "finished": finished,
+        "probes": probes,
+    }
 
 
 def line(what: str, trials: Sequence[Trial], *, killed: bool) -> Line:
