@@ -1,0 +1,173 @@
+"""Inputs that stand where the answer changes: pairs of neighbours, as close to the crossing as the endpoint's noise allows.
+
+Between two inputs with different labels a bisection finds where the label changes; from there it goes back on both sides to
+the nearest point where several answers agree. Every pair is a generator that yields the points it wants answered and is sent
+the answers; all pairs go on in step, so that one round is one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, TypeVar
+
+from adapters import Instance
+from probe.drift.answers import Seen
+from probe.drift.paths import Path, same
+
+T = TypeVar("T")
+Answers: TypeAlias = "list[Seen | None]"
+Walk: TypeAlias = "Generator[list[Instance], Answers, T]"
+
+#: how far from the crossing a stable point is looked for, as shares of the path
+DISTANCES = (0.0, *(2.0**-k for k in range(16, 1, -1)))
+_RETRIES = 3  #: of a point that was not answered
+_FEWEST = 0.1  #: share of the rarer label at a point that is good for the band
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """An input on a path and its answers. ``tries``: points that were tried for it, itself included."""
+
+    t: float
+    instance: Instance
+    answers: tuple[Seen, ...]
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbours:
+    """What a pair came to: a stable point on each side, and the crossing itself where answers there vary."""
+
+    lo: Point | None
+    hi: Point | None
+    crossing: Point | None = None
+
+
+class BoundarySearch:
+    """Asks for all ``paths`` at once: ``ask()`` → inputs, ``tell(answers)``, until nothing more is asked.
+
+    ``labels``: of each path, those at its two ends. ``repeats``: answers that have to agree at a stable point. ``rounds``: of
+    the bisection.
+    """
+
+    def __init__(
+        self, paths: Sequence[Path], labels: Sequence[tuple[str, str]], *, repeats: int, rounds: int = 16
+    ) -> None:
+        self._walk = together(
+            [_pair(path, ends, repeats, rounds) for path, ends in zip(paths, labels, strict=True)]
+        )
+        self._wanted: list[Instance] = []
+        self.found: list[Neighbours | None] | None = None  #: of each path; ``None`` while it is looked for
+        self._advance(lambda: next(self._walk))
+
+    def ask(self) -> list[Instance]:
+        """The inputs of this round; nothing when the search is over."""
+        return list(self._wanted)
+
+    def tell(self, answers: Sequence[Seen | None]) -> None:
+        """The answers to the last :meth:`ask`, in its order; ``None``: there was none."""
+        self._advance(lambda: self._walk.send(list(answers)))
+
+    def _advance(self, step: Callable[[], list[Instance]]) -> None:
+        try:
+            self._wanted = step()
+        except StopIteration as end:
+            self._wanted, self.found = [], end.value
+
+
+def together(walks: Sequence[Walk[T]]) -> Walk[list[T]]:
+    """Several walks in step: what they want in one round is asked in one batch."""
+    results: dict[int, T] = {}
+    wanted: dict[int, list[Instance]] = {}
+
+    def step(number: int, answers: Answers | None) -> None:
+        walk = walks[number]
+        try:
+            wanted[number] = next(walk) if answers is None else walk.send(answers)
+        except StopIteration as end:
+            wanted.pop(number, None)
+            results[number] = end.value
+
+    for number in range(len(walks)):
+        step(number, None)
+    while wanted:
+        answers = yield [instance for instances in wanted.values() for instance in instances]
+        place = 0
+        for number, instances in list(wanted.items()):
+            step(number, answers[place : place + len(instances)])
+            place += len(instances)
+    return [results[number] for number in range(len(walks))]
+
+
+def _pair(path: Path, labels: tuple[str, str], repeats: int, rounds: int) -> Walk[Neighbours | None]:
+    ends = yield from _bisect(path, labels[0], rounds)
+    if ends is None:
+        return None
+    first = labels[0]
+    lo, hi = yield from together(
+        [
+            _steady(path, ends[0], -1, lambda label: label == first, repeats),
+            _steady(path, ends[1], +1, lambda label: label != first, repeats),
+        ]
+    )
+    crossing = None
+    if any(side is None or side.tries > 1 for side in (lo, hi)):
+        middle = path.at((ends[0] + ends[1]) / 2)
+        answers = yield [middle] * max(20, repeats)
+        given = tuple(answer for answer in answers if answer is not None)
+        at_first = sum(answer.label == first for answer in given)
+        if given and min(at_first, len(given) - at_first) >= _FEWEST * len(given):
+            crossing = Point((ends[0] + ends[1]) / 2, middle, given)
+    return Neighbours(lo, hi, crossing)
+
+
+def _bisect(path: Path, first: str, rounds: int) -> Walk[tuple[float, float] | None]:
+    """Two points of the path between which the label stops being ``first``; ``None`` if a point is never answered."""
+    lo, hi = 0.0, 1.0
+    for _ in range(rounds):
+        middle = (lo + hi) / 2
+        instance = path.at(middle)
+        if same(instance, path.at(lo)):
+            lo = middle
+        elif same(instance, path.at(hi)):
+            hi = middle
+        else:
+            answer = yield from _answered(instance)
+            if answer is None:
+                return None
+            lo, hi = (middle, hi) if answer.label == first else (lo, middle)
+    return lo, hi
+
+
+def _answered(instance: Instance) -> Walk[Seen | None]:
+    for _ in range(_RETRIES):
+        [answer] = yield [instance]
+        if answer is not None:
+            return answer
+    return None
+
+
+def _steady(
+    path: Path, start: float, direction: int, fits: Callable[[str], bool], repeats: int
+) -> Walk[Point | None]:
+    """The nearest point to ``start`` where ``repeats`` answers are one label that ``fits``; ``None`` if there is none.
+
+    A few answers first: where they differ, the others would tell nothing more.
+    """
+    last, tries = None, 0
+    for distance in DISTANCES:
+        t = min(max(start + direction * distance, 0.0), 1.0)
+        instance = path.at(t)
+        if last is not None and same(instance, last):
+            continue
+        last, tries = instance, tries + 1
+        answers: list[Seen] = []
+        for wanted in (max(1, repeats // 4), repeats):
+            more = yield [instance] * (wanted - len(answers))
+            answers += [answer for answer in more if answer is not None]
+            if len(answers) < wanted or not fits(answers[0].label) or len({each.label for each in answers}) > 1:
+                break
+        else:
+            return Point(t, instance, tuple(answers), tries)
+    return None
