@@ -222,5 +222,5 @@ def _npz(store: Store, results: Results, path: Path) -> int:
 def _shap(results: Results, path: Path) -> int:
     arrays = explanation_arrays(results.shown)
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return len(results)

@@ -42,15 +42,17 @@ def slim(table: bytes, places: Places) -> bytes:
         return table
     short = np.ascontiguousarray(keys.reshape(-1, keys.shape[-1])[:, :KEY_BYTES])
     raw = short.tobytes()
-    packs: dict[int, int] = {}
+    asked = [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+    found = [places.get(key) for key in asked]
     loose: dict[bytes, int] = {}
-    which, rows = [], []
-    for start in range(0, len(raw), KEY_BYTES):
-        key = raw[start : start + KEY_BYTES]
-        place = places.get(key)
-        which.append(-1 if place is None else packs.setdefault(place[0], len(packs)))
-        rows.append(loose.setdefault(key, len(loose)) if place is None else place[1])
+    pairs = [
+        (-1, loose.setdefault(key, len(loose))) if at is None else at for key, at in zip(asked, found, strict=True)
+    ]
+    numbers, rows = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    packs = np.unique(numbers[numbers >= 0])
+    which = np.where(numbers < 0, -1, np.searchsorted(packs, numbers))
     writer = container.Writer(len(short))
+    # most often one row after the other
     writer.whole("pack", which, delta=True)
     writer.whole("row", rows, delta=True)
     if loose:
@@ -60,7 +62,7 @@ def slim(table: bytes, places: Places) -> bytes:
         shapes[name] = [array.dtype.str, list(array.shape)]
         columns = array.reshape(len(array), -1).T if array.ndim > 1 else array
         writer.whole(f"other {name}", columns.ravel(), delta=array.dtype.itemsize == 8)
-    return writer.packed(keys=list(keys.shape[:-1]), packs=list(packs), others=shapes)
+    return writer.packed(keys=list(keys.shape[:-1]), packs=packs.tolist(), others=shapes)
 
 
 def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
@@ -85,6 +87,16 @@ def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def places_in(kept: bytes, *, where: str) -> tuple[dict[int, list[int]], list[bytes]]:
+    """The rows of packs by number that a table names, and the keys that it has itself. Raises :class:`Damaged`."""
+    if kept[:1] != _ZLIB:
+        return {}, [key[:KEY_BYTES] for key in keys_in(kept)]
+    found = container.read(kept, where=where)
+    which, rows = found.arrays["pack"], found.arrays["row"]
+    places = {number: np.unique(rows[which == place]).tolist() for place, number in enumerate(found.header["packs"])}
+    return places, [key.tobytes() for key in found.arrays.get("loose", ())]
 
 
 def _arrays(table: bytes) -> dict[str, NDArray[Any]]:

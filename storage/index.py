@@ -9,7 +9,7 @@ looks for a key reads one page of each sheaf, and then the packs that these name
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import sqlalchemy as sa
@@ -45,6 +45,21 @@ def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
     """The packs that may hold some of ``keys`` (m, 12), in order; one in some thousands is named in vain."""
     wanted = np.unique(fingerprints(keys))
     packs: set[int] = set()
+    for prints, places in _pages(connection, wanted):
+        packs.update(places[np.isin(prints, wanted)].tolist())
+    return sorted(packs)
+
+
+def held(connection: sa.Connection, keys: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
+    """Which of ``keys`` (m, 12) the index says to be in pack ``number``."""
+    wanted = fingerprints(keys)
+    found = [prints[places == number] for prints, places in _pages(connection, np.unique(wanted))]
+    known: NDArray[np.bool_] = np.isin(wanted, np.concatenate([np.zeros(0, dtype=np.uint32), *found]))
+    return known
+
+
+def _pages(connection: sa.Connection, wanted: Fingerprints) -> Iterator[tuple[Fingerprints, NDArray[np.int64]]]:
+    """Every page that may have one of ``wanted``, which are distinct."""
     for number, bits in connection.execute(sa.select(index_sheaf.c.number, index_sheaf.c.bits)).all():
         pages = np.unique(_page_of(wanted, bits)).tolist()
         for some in chunks(pages):
@@ -52,9 +67,7 @@ def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
                 (index_page.c.sheaf == number) & index_page.c.page.in_(some)
             )
             for page, content in connection.execute(question):
-                prints, places = _read(content, number, page, bits)
-                packs.update(places[np.isin(prints, wanted)].tolist())
-    return sorted(packs)
+                yield _read(content, number, page, bits)
 
 
 def drop(connection: sa.Connection, tables: Iterable[sa.Table] = (index_page, index_sheaf)) -> None:
