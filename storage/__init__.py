@@ -1,9 +1,11 @@
 """Results and ledger in SQLite or Postgres.
 
 ``Store.open(url)`` reads and writes results, ``Journal(store)`` writes the ledger, ``upgrade(url)`` migrates an old database.
-``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share.
+``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share. ``Baselines(store)`` is what
+regression checks compare with.
 """
 
+from storage.baselines import Baseline, BaselineProbe, Baselines, CheckRecord
 from storage.errors import (
     Ambiguous,
     CannotOpen,
@@ -43,7 +45,11 @@ from storage.store import Store, upgrade
 __all__ = [
     "Ambiguous",
     "Attribution",
+    "Baseline",
+    "BaselineProbe",
+    "Baselines",
     "CannotOpen",
+    "CheckRecord",
     "Closed",
     "ConnectionLost",
     "Contended",

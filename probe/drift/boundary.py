@@ -54,9 +54,7 @@ class BoundarySearch:
     def __init__(
         self, paths: Sequence[Path], labels: Sequence[tuple[str, str]], *, repeats: int, rounds: int = 16
     ) -> None:
-        self._walk = together(
-            [_pair(path, ends, repeats, rounds) for path, ends in zip(paths, labels, strict=True)]
-        )
+        self._walk = together([_pair(path, ends, repeats, rounds) for path, ends in zip(paths, labels, strict=True)])
         self._wanted: list[Instance] = []
         self.found: list[Neighbours | None] | None = None  #: of each path; ``None`` while it is looked for
         self._advance(lambda: next(self._walk))
@@ -148,12 +146,11 @@ def _answered(instance: Instance) -> Walk[Seen | None]:
     return None
 
 
-def _steady(
-    path: Path, start: float, direction: int, fits: Callable[[str], bool], repeats: int
-) -> Walk[Point | None]:
+def _steady(path: Path, start: float, direction: int, fits: Callable[[str], bool], repeats: int) -> Walk[Point | None]:
     """The nearest point to ``start`` where ``repeats`` answers are one label that ``fits``; ``None`` if there is none.
 
-    A few answers first: where they differ, the others would tell nothing more.
+    A few answers first: where they differ, the others would tell nothing more. A point that is chosen because others were
+    not steady may owe it to luck, so as many answers again have to agree with the first.
     """
     last, tries = None, 0
     for distance in DISTANCES:
@@ -163,7 +160,7 @@ def _steady(
             continue
         last, tries = instance, tries + 1
         answers: list[Seen] = []
-        for wanted in (max(1, repeats // 4), repeats):
+        for wanted in (max(1, repeats // 4), repeats, *([2 * repeats] if tries > 1 else [])):
             more = yield [instance] * (wanted - len(answers))
             answers += [answer for answer in more if answer is not None]
             if len(answers) < wanted or not fits(answers[0].label) or len({each.label for each in answers}) > 1:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from adapters import Instance
 from probe.drift import band, shift
 from probe.drift.answers import Seen, pooled
 from probe.drift.band import Band
-from probe.drift.canary import Canary, Flip, Watch, asking, watches
+from probe.drift.canary import Canary, Flip, asking, watches
 from probe.drift.exact import upper_bound
 from probe.drift.guard import Guard
 from probe.drift.noise import NoRepeats, spread
@@ -48,7 +48,7 @@ class Verdict:
     """What a check found.
 
     ``channel`` and ``level``: what raised an alarm and what it is that changed. ``why``: one line. ``sees``: what would have
-    been seen. ``asked``, ``failed``: evaluations, and those without an answer.
+    been seen. ``asked``, ``failed``: evaluations, and those without an answer. ``flips``, ``firsts``: by place in the suite.
     """
 
     kind: Kind
@@ -169,11 +169,11 @@ class Check:
             self._sight(canary),
             asked,
             failed,
-            tuple(canary.flips),
+            tuple(replace(flip, place=self._place(self.canary[flip.place])) for flip in canary.flips),
             found_band,
             found_shift,
             guard if kind != "inconclusive" else past.guard,
-            dict(canary.firsts),
+            {self._place(self.canary[place]): answer for place, answer in canary.firsts.items()},
         )
 
     def _alarm(
@@ -195,7 +195,8 @@ class Check:
 
     def _guarded(self, canary: Canary) -> Guard:
         off, n = pooled(probe.reference for probe in self.canary)
-        before = self._past.guard or Guard.new(upper_bound(off, n, 0.001))
+        chosen = sum(probe.tries > 1 for probe in self.canary)  # whose answers agree because others' did not
+        before = self._past.guard or Guard.new(upper_bound(off + chosen, n + chosen, 0.001))
         firsts = [self.canary[place].reference.usual != answer.label for place, answer in canary.firsts.items()]
         if self.suite.kind == "text":
             return before

@@ -59,7 +59,7 @@ def effect(
             continue
         name = "any text" if kind == "text" else reference.usual
         changes.setdefault(name, []).append(is_off(answer, reference, kind))
-        known = [value for value in reference.values if value == value]  # noqa: PLR0124 - not NaN
+        known = [value for value in reference.values if value == value]
         moved = answer.value_of(reference.usual) - sum(known) / len(known) if known else float("nan")
         moves += [abs(moved)] if abs(moved) < float("inf") else []
     every = [changed for some in changes.values() for changed in some]

@@ -1,4 +1,4 @@
-"""From one input to another of the same kind in many small steps, so that a point in between has another answer on each side."""
+"""From one input to another of the same kind in many small steps, so that somewhere in between the answer changes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -29,11 +28,10 @@ class Probe:
     first: tuple[Seen, ...] = field(repr=False)
     tries: int = 1
     later: tuple[Seen, ...] = field(default=(), repr=False)
+    reference: Reference = field(init=False, repr=False, compare=False)  #: all that it was answered so far
 
-    @property
-    def reference(self) -> Reference:
-        """All that it was answered so far."""
-        return Reference.of((*self.first, *self.later))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reference", Reference.of((*self.first, *self.later)))
 
     @property
     def chosen(self) -> int:
@@ -64,4 +62,3 @@ class Suite:
     def canary(self) -> list[Probe]:
         """What the canary asks: the boundary's neighbours, or the natural inputs where no boundary was found."""
         return self.of("boundary") or self.of("natural")
-
