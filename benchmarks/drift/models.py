@@ -42,8 +42,8 @@ def task(name: str) -> Task:
     rows = np.asarray(data.data, dtype=np.float64)
     order = np.random.default_rng(7).permutation(len(rows))
     train, held = order[:-200], order[-200:]
-    scaler = StandardScaler().fit(rows[train])
-    x, y = scaler.transform(rows[train]), data.target[train]
+    scale = StandardScaler().fit(rows[train]).transform if name == "tabular" else (lambda x: x / 16)
+    x, y = scale(rows[train]), data.target[train]
     first = _network(x, y, seed=1)
     layers = list(zip(first.coefs_, first.intercepts_, strict=True))
     drawn = np.random.default_rng(3).choice(len(x), int(0.9 * len(x)), replace=False)
@@ -59,7 +59,7 @@ def task(name: str) -> Task:
     }
     columns = [str(column) for column in data.feature_names] if name == "tabular" else []
     inputs = tuple((f"{name}:{k}", _row(rows[k], columns) if columns else _picture(rows[k])) for k in held)
-    models = {change: _on_instances(head, scaler) for change, head in heads.items()}
+    models = {change: _on_instances(head, scale) for change, head in heads.items()}
     return Task(name, inputs, models)
 
 
@@ -83,8 +83,10 @@ def as_rows(instances: Sequence[Instance]) -> Floats:
     return means
 
 
-def _on_instances(head: Callable[[Floats], Floats], scaler: Any) -> Callable[[Sequence[Instance]], Floats]:
-    return lambda instances: head(scaler.transform(as_rows(instances)))
+def _on_instances(
+    head: Callable[[Floats], Floats], scale: Callable[[Floats], Floats]
+) -> Callable[[Sequence[Instance]], Floats]:
+    return lambda instances: head(scale(as_rows(instances)))
 
 
 def _network(x: Floats, y: NDArray[Any], *, seed: int) -> MLPClassifier:

@@ -52,7 +52,7 @@ class BoundarySearch:
     """
 
     def __init__(
-        self, paths: Sequence[Path], labels: Sequence[tuple[str, str]], *, repeats: int, rounds: int = 16
+        self, paths: Sequence[Path], labels: Sequence[tuple[str, str]], *, repeats: int, rounds: int = 20
     ) -> None:
         self._walk = together([_pair(path, ends, repeats, rounds) for path, ends in zip(paths, labels, strict=True)])
         self._wanted: list[Instance] = []

@@ -25,7 +25,7 @@ class BuildSettings:
     doubles: int = 500
     pairs: int = 20
     repeats: int = 10
-    rounds: int = 16
+    rounds: int = 20
 
 
 class Build:

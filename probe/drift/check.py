@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+import scipy.special
 
 from adapters import Instance
 from probe.drift import band, shift
@@ -49,6 +51,7 @@ class Verdict:
 
     ``channel`` and ``level``: what raised an alarm and what it is that changed. ``why``: one line. ``sees``: what would have
     been seen. ``asked``, ``failed``: evaluations, and those without an answer. ``flips``, ``firsts``: by place in the suite.
+    ``off``: first answers that were not the usual ones; ``ordinary``: how many are in 99 of 100 checks, by the bound on noise.
     """
 
     kind: Kind
@@ -63,6 +66,8 @@ class Verdict:
     shift: Shift | None = None
     guard: Guard | None = None
     firsts: dict[int, Seen] = field(default_factory=dict, repr=False)
+    off: int = 0
+    ordinary: int = 0
 
     @property
     def suspect(self) -> bool:
@@ -166,7 +171,7 @@ class Check:
             why,
             channel,
             level,
-            self._sight(canary),
+            self._sight(canary.firsts),
             asked,
             failed,
             tuple(replace(flip, place=self._place(self.canary[flip.place])) for flip in canary.flips),
@@ -174,6 +179,8 @@ class Check:
             found_shift,
             guard if kind != "inconclusive" else past.guard,
             {self._place(self.canary[place]): answer for place, answer in canary.firsts.items()},
+            self._off(canary),
+            _most_of(len(canary.firsts), guard.most),
         )
 
     def _alarm(
@@ -197,24 +204,43 @@ class Check:
         off, n = pooled(probe.reference for probe in self.canary)
         chosen = sum(probe.tries > 1 for probe in self.canary)  # whose answers agree because others' did not
         before = self._past.guard or Guard.new(upper_bound(off + chosen, n + chosen, 0.001))
-        firsts = [self.canary[place].reference.usual != answer.label for place, answer in canary.firsts.items()]
         if self.suite.kind == "text":
             return before
-        spread_of_days = sum(self._past.shifts) / len(self._past.shifts) if self._past.shifts else 1.0
-        return before.after(sum(firsts), len(firsts), dispersion=spread_of_days)
+        return before.after(self._off(canary), len(canary.firsts), dispersion=self._dispersion())
 
-    def _sight(self, canary: Canary) -> Sight:
+    def _off(self, canary: Canary) -> int:
+        kind = self.suite.kind
+        return sum(is_off(answer, self.canary[place].reference, kind) for place, answer in canary.firsts.items())
+
+    def _dispersion(self) -> float:
+        """How much more days differ than the answers of one day do; 1 before that is known."""
+        shifts, bands = self._past.shifts, self._past.bands
+        points = len(self.suite.of("band"))
+        found = [sum(shifts) / len(shifts)] if shifts else []
+        found += [sum(bands) / len(bands) / points] if bands and points else []
+        return max([1.0, *found])
+
+    def foresight(self) -> Sight:
+        """What this check will have seen if every probe is answered."""
+        return self._sight(range(len(self.canary)))
+
+    def _sight(self, answered: Collection[int]) -> Sight:
         references = [probe.reference for probe in self.canary]
         asked = [
             (watch, (reference.off / reference.n) if reference.n else 0.0)
             for place, (watch, reference) in enumerate(zip(self.watches, references, strict=True))
-            if place in canary.firsts
+            if place in answered
         ]
         variance, freedom = spread([reference.values for reference in references])
-        counts = [len(references[place].values) for place in canary.firsts]
+        counts = [len(references[place].values) for place in answered]
         known = math.isfinite(variance) and freedom > 0
         level = self._alpha * SPLIT["scores"]
         return seen(asked, score=score_seen(variance, freedom, counts, level=level) if known else None)
+
+
+def _most_of(n: int, rate: float) -> int:
+    """What a binomial number of ``n`` stays below or at in 99 of 100 cases."""
+    return next((k for k in range(n) if scipy.special.bdtr(k, n, rate) >= 0.99), n)
 
 
 def summary(verdict: Verdict) -> dict[str, Any]:
@@ -226,6 +252,9 @@ def summary(verdict: Verdict) -> dict[str, Any]:
         "sees": verdict.sees.as_json(),
         "asked": verdict.asked,
         "failed": verdict.failed,
+        "probes": len(verdict.firsts),
+        "off": verdict.off,
+        "ordinary": verdict.ordinary,
         "band": None if verdict.band is None else verdict.band.as_json(),
         "shift": None if verdict.shift is None else verdict.shift.as_json(),
         "guard": None if verdict.guard is None else {**verdict.guard.as_json(), "value": verdict.guard.value},

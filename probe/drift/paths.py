@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from adapters import Instance, Scalar
 
+_GOLDEN = (5**0.5 - 1) / 2
+
 
 class Path(Protocol):
     """Inputs from ``a`` (t = 0) to ``b`` (t = 1).
@@ -66,7 +68,11 @@ def _between(one: Any, other: Any, t: float) -> int | float:
 
 @dataclass(frozen=True, slots=True)
 class ImagePath:
-    """Alpha blending, rounded to whole levels. ``a`` and ``b`` have one shape."""
+    """Alpha blending, rounded to whole levels. ``a`` and ``b`` have one shape.
+
+    Each pixel has a rounding threshold of its own (multiples of the golden ratio), so that pixels of equal levels do not all
+    change at once: the steps along the path are as small as pictures allow.
+    """
 
     a: NDArray[np.uint8]
     b: NDArray[np.uint8]
@@ -78,7 +84,8 @@ class ImagePath:
     def at(self, t: float) -> NDArray[np.uint8]:
         """The picture at ``t``."""
         mixed = (1 - t) * self.a.astype(np.float64) + t * self.b.astype(np.float64)
-        return np.rint(mixed).astype(np.uint8)
+        thresholds = (np.arange(mixed.size) * _GOLDEN % 1.0).reshape(mixed.shape)
+        return np.floor(mixed + thresholds).astype(np.uint8)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,11 +111,11 @@ def _again(probe: Probe, watch: Watch) -> float:
 
 
 def baseline_cost(*, doubles: int, pairs: int, repeats: int, noisy: bool) -> Cost:
-    """What making a baseline asks: double calls, then for each pair sixteen rounds of bisection and steady points on two sides.
+    """What making a baseline asks: double calls, then for each pair twenty rounds of bisection and steady points on two sides.
 
     With a noisy endpoint the search goes back from the crossing, at most through all distances, a quarter of the repeats at
     each, and the crossing itself is asked as well.
     """
-    quiet = 2 * doubles + pairs * (16 + 2 * repeats)
+    quiet = 2 * doubles + pairs * (20 + 2 * repeats)
     back = pairs * (2 * 16 * max(1, repeats // 4) + max(20, repeats))
     return Cost(quiet + (back // 2 if noisy else 0), quiet + back)

@@ -29,19 +29,19 @@ def probe_rows(suite: Suite, kind: InputKind) -> tuple[list[BaselineProbe], list
     rows, instances = [], []
     for probe in suite.probes:
         item = Item(probe.name, kind, probe.instance)
-        rows.append(BaselineProbe(probe.role, probe.name, item.id, probe.tries, [each.as_json() for each in probe.first]))
+        rows.append(
+            BaselineProbe(probe.role, probe.name, item.id, probe.tries, [each.as_json() for each in probe.first])
+        )
         instances.append(stored.Instance(item.id, kind, probe.name, item.content()))
     return rows, instances
 
 
-def read_suite(
-    rows: Sequence[tuple[BaselineProbe, stored.Instance]], noise: Mapping[str, Any], kind: Kind
-) -> Suite:
+def read_suite(rows: Sequence[tuple[BaselineProbe, stored.Instance]], noise: Mapping[str, Any], kind: Kind) -> Suite:
     """The inverse of :func:`probe_rows`."""
     probes = [
         Probe(
             _instance(instance),
-            cast(Role, row.role),
+            cast("Role", row.role),
             row.name,
             tuple(Seen.from_json(answer) for answer in row.answers),
             row.tries,
