@@ -22,6 +22,7 @@ Walk: TypeAlias = "Generator[list[Instance], Answers, T]"
 #: how far from the crossing a stable point is looked for, as shares of the path
 DISTANCES = (0.0, *(2.0**-k for k in range(16, 1, -1)))
 _RETRIES = 3  #: of a point that was not answered
+_FURTHER = 2  #: places in DISTANCES from the nearest steady point to a far one: four times the distance
 _FEWEST = 0.1  #: share of the rarer label at a point that is good for the band
 
 
@@ -48,7 +49,8 @@ class BoundarySearch:
     """Asks for all ``paths`` at once: ``ask()`` → inputs, ``tell(answers)``, until nothing more is asked.
 
     ``labels``: of each path, those at its two ends. ``repeats``: answers that have to agree at a stable point. ``rounds``: of
-    the bisection.
+    the bisection. Where answers vary at the crossing, the points stand four times as far from it as the nearest steady ones:
+    an endpoint whose answers vary from day to day as much as from call to call stays on its side there.
     """
 
     def __init__(
@@ -147,24 +149,42 @@ def _answered(instance: Instance) -> Walk[Seen | None]:
 
 
 def _steady(path: Path, start: float, direction: int, fits: Callable[[str], bool], repeats: int) -> Walk[Point | None]:
-    """The nearest point to ``start`` where ``repeats`` answers are one label that ``fits``; ``None`` if there is none.
+    """A point behind ``start`` where ``repeats`` answers are one label that ``fits``; ``None`` if there is none.
 
-    A few answers first: where they differ, the others would tell nothing more. A point that is chosen because others were
-    not steady may owe it to luck, so as many answers again have to agree with the first.
+    At once, if that is so at ``start``. A point that is chosen because others were not steady may owe it to luck, or to the
+    day: so the point that counts is one four times as far from the crossing, where as many answers have to agree again.
     """
-    last, tries = None, 0
-    for distance in DISTANCES:
-        t = min(max(start + direction * distance, 0.0), 1.0)
+    last, tries, place = None, 0, 0
+    while place < len(DISTANCES):
+        t = min(max(start + direction * DISTANCES[place], 0.0), 1.0)
         instance = path.at(t)
+        place += 1
         if last is not None and same(instance, last):
             continue
         last, tries = instance, tries + 1
-        answers: list[Seen] = []
-        for wanted in (max(1, repeats // 4), repeats, *([2 * repeats] if tries > 1 else [])):
-            more = yield [instance] * (wanted - len(answers))
-            answers += [answer for answer in more if answer is not None]
-            if len(answers) < wanted or not fits(answers[0].label) or len({each.label for each in answers}) > 1:
-                break
-        else:
-            return Point(t, instance, tuple(answers), tries)
+        answers = yield from _agreeing(instance, fits, repeats)
+        if answers is None:
+            continue
+        if tries == 1:
+            return Point(t, instance, tuple(answers))
+        place = min(place + _FURTHER, len(DISTANCES))
+        t = min(max(start + direction * DISTANCES[place - 1], 0.0), 1.0)
+        last = path.at(t)
+        again = yield from _agreeing(last, fits, repeats)
+        if again is not None:
+            return Point(t, last, tuple(again), tries)
     return None
+
+
+def _agreeing(instance: Instance, fits: Callable[[str], bool], repeats: int) -> Walk[list[Seen] | None]:
+    """``repeats`` answers, if all are one label that ``fits``.
+
+    A few answers first: where they differ, the others would tell nothing more.
+    """
+    answers: list[Seen] = []
+    for wanted in (max(1, repeats // 4), repeats):
+        more = yield [instance] * (wanted - len(answers))
+        answers += [answer for answer in more if answer is not None]
+        if len(answers) < wanted or not fits(answers[0].label) or len({each.label for each in answers}) > 1:
+            return None
+    return answers

@@ -13,7 +13,7 @@ from adapters import Instance
 from probe.drift import band, shift
 from probe.drift.answers import Seen, pooled
 from probe.drift.band import Band
-from probe.drift.canary import Canary, Flip, asking, watches
+from probe.drift.canary import Canary, Flip, asking, is_off, watches
 from probe.drift.exact import upper_bound
 from probe.drift.guard import Guard
 from probe.drift.noise import NoRepeats, spread
@@ -50,8 +50,9 @@ class Verdict:
     """What a check found.
 
     ``channel`` and ``level``: what raised an alarm and what it is that changed. ``why``: one line. ``sees``: what would have
-    been seen. ``asked``, ``failed``: evaluations, and those without an answer. ``flips``, ``firsts``: by place in the suite.
-    ``off``: first answers that were not the usual ones; ``ordinary``: how many are in 99 of 100 checks, by the bound on noise.
+    been seen, after an alarm by the whole check. ``asked``, ``failed``: evaluations, and those without an answer. ``flips``,
+    ``firsts``: by place in the suite. ``off``: first answers that were not the usual ones; ``ordinary``: how many are in 99 of
+    100 checks, by the bound on noise.
     """
 
     kind: Kind
@@ -93,6 +94,7 @@ class Check:
     ) -> None:
         suite.noise.most()  # refuses to judge without repeats
         self.suite = suite
+        self._past = past or Past()
         self.canary = suite.canary
         self.watches = watches(
             self.canary, kind=suite.kind, label_level=alpha * SPLIT["canary"], raw_level=alpha * SPLIT["raw"]
@@ -100,7 +102,6 @@ class Check:
         if not any(watch.is_of_use for watch in self.watches):
             raise NoRepeats("no input has enough answers, or answers that agree enough, to tell a change from noise")
         self.verdict: Verdict | None = None
-        self._past = past or Past()
         self._alpha = alpha
         self._per_point = per_point
         self._places = {id(probe): place for place, probe in enumerate(suite.probes)}
@@ -171,7 +172,7 @@ class Check:
             why,
             channel,
             level,
-            self._sight(canary.firsts),
+            self.foresight() if kind == "alarm" else self._sight(canary.firsts),
             asked,
             failed,
             tuple(replace(flip, place=self._place(self.canary[flip.place])) for flip in canary.flips),

@@ -76,8 +76,8 @@ def spread(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
     total, freedom = 0.0, 0
     for group in groups:
         known = [value for value in group if math.isfinite(value)]
-        if len(known) > 1:
+        if len(known) > 1 and min(known) < max(known):  # of equal values the mean is not always one of them
             mean = sum(known) / len(known)
             total += sum((value - mean) ** 2 for value in known)
-            freedom += len(known) - 1
+        freedom += max(0, len(known) - 1)
     return (total / freedom if freedom else math.nan), freedom

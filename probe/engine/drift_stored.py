@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any, cast
 
@@ -75,7 +76,7 @@ def grown(suite: Suite, checks: Sequence[CheckRecord]) -> Suite:
     for place, probe in enumerate(suite.probes):
         later = tuple(more.get(place, ()))
         if later:
-            probe = Probe(probe.instance, probe.role, probe.name, probe.first, probe.tries, later)
+            probe = replace(probe, later=later)
         probes.append(probe)
     return Suite(tuple(probes), suite.noise, suite.kind)
 
@@ -90,7 +91,7 @@ def unchanged(checks: Iterable[CheckRecord]) -> list[CheckRecord]:
         if check.verdict != "no change found":
             continue
         waiting.append(check)
-        if not _suspect(check, "band") and not _suspect(check, "shift"):
+        if not (_suspect(check, "band") or _suspect(check, "shift")):
             found += waiting
             waiting = []
     return found
