@@ -18,6 +18,8 @@ Level = Literal["canonical", "raw"]
 Asking: TypeAlias = "Generator[list[int], list[Seen | None], Canary]"
 
 RAW_PROBES = 8  #: a change of the raw text shows everywhere, so a few probes are watched for it
+_MOST_OFF = 2  #: answers off at a point that was chosen for being steady, however many it has
+_OFF_SHARE = 0.1  #: … at any other
 _MOST_FAILURES = 2  #: of one probe; then the next
 _MOST_REPEATS = 12  #: a probe that needs more further answers than this is not asked
 
@@ -81,12 +83,20 @@ def watches(probes: Sequence[Probe], *, kind: Kind, label_level: float, raw_leve
 def _needed(probe: Probe, reference: Reference, kind: Kind, level: float) -> int | None:
     if kind == "text":
         return needed_unseen(tuple(sorted(reference.labels.values())), level, _MOST_REPEATS)
+    if _is_unsteady(probe, reference):
+        return None
     r = needed(reference.n, reference.off, level)
     while r is not None and probe.tries > 1 and selected(probe.chosen, r, probe.tries) > level:
         r += 1
         if r > _MOST_REPEATS:
             return None
     return r if r is not None and r <= _MOST_REPEATS else None
+
+
+def _is_unsteady(probe: Probe, reference: Reference) -> bool:
+    """Whether a probe has been off so often since it was made that it varies with the day, and proves nothing."""
+    varied = _MOST_OFF if probe.tries > 1 else max(1.0, _OFF_SHARE * reference.n)
+    return reference.off > varied
 
 
 def asking(probes: Sequence[Probe], found: Sequence[Watch], *, kind: Kind, together: int = 1) -> Asking:

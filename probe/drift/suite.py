@@ -18,7 +18,8 @@ class Probe:
     """One stored input.
 
     ``role``: boundary probes and natural inputs are the canary's, band probes vary of themselves. ``first``: the answers of
-    the baseline, in order. ``tries``: points that were tried before this one was found steady. ``later``: the first answer of every unchanged check since.
+    the baseline, in order. ``tries``: points that were tried before this one was found steady. ``later``: the first answer of
+    every unchanged check since.
     """
 
     instance: Instance
