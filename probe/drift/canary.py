@@ -130,7 +130,7 @@ def _confirmed(
         count = len(answers)
         label_open = label_off and count < (watch.label or 0)
         raw_open = raw_off and count < (watch.raw or 0)
-        if not (label_open or raw_open):
+        if not label_open and (label_off or not raw_open):
             break
         [answer] = yield [place]
         canary.asked += 1
@@ -146,7 +146,7 @@ def _confirmed(
         raw_off = raw_off and answer.raw != reference.raw
     after = tuple(answers)
     flips = [Flip(place, "canonical", reference, after, label_off)] if seen_off else []
-    return [*flips, Flip(place, "raw", reference, after, proven=True)] if raw_off else flips
+    return [*flips, Flip(place, "raw", reference, after, proven=True)] if raw_off and not label_off else flips
 
 
 def is_off(answer: Seen, reference: Reference, kind: Kind) -> bool:
