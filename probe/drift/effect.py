@@ -42,7 +42,7 @@ class Effect:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-ready."""
-        return asdict(self)
+        return {**asdict(self), "classes": [asdict(each) for each in self.classes]}
 
 
 def effect(

@@ -138,9 +138,9 @@ def test_the_raw_text_is_not_watched_where_repeats_differed_in_it() -> None:
 
 def test_null_runs_with_noise_raise_no_more_alarms_than_promised() -> None:
     alarms = runs = 0
-    for seed, options in enumerate(({}, {"flips": 0.02}, {"noise": 0.05}, {"noise": 0.5})):
-        suite, past = built(straight(**options, seed=seed)), Past()
-        endpoint = straight(**options, seed=100 + seed)
+    for seed, (flips, noise) in enumerate([(0.0, 0.0), (0.02, 0.0), (0.0, 0.05), (0.0, 0.5)]):
+        suite, past = built(straight(flips=flips, noise=noise, seed=seed)), Past()
+        endpoint = straight(flips=flips, noise=noise, seed=100 + seed)
         for _ in range(60):
             verdict = checked(suite, endpoint, past)
             runs += 1
