@@ -61,19 +61,19 @@ def task(server: DriftingServer, *, name: str = "watch", options: Mapping[str, A
         Item(f"row {k}", "tabular", {"a": float(a), "b": float(b)})
         for k, (a, b) in enumerate(rng.normal(0, 2, (30, 2)))
     ]
-    given = {"batch": 16, **(options or {})}
+    given: dict[str, Any] = {"batch": 16, **(options or {})}
     adapter = endpoint_from_config("m", server.endpoint(**given), environment={}, base=Path())
     build = BuildSettings(doubles=40, pairs=5, repeats=10)
     return WatchTask(name, "tabular", tuple(items), remote(adapter), "label", build, 0.01, 4, 100, 1)
 
 
 def make(what: WatchTask, store: Store, *, replacing: bool = False, **options: Any) -> Made:
-    given = {"settings": SETTINGS, "open_transport": transport} | options
+    given: dict[str, Any] = {"settings": SETTINGS, "open_transport": transport} | options
     return asyncio.run(BaselineRunner(what, store, **given).run(replacing=replacing))
 
 
 def check(what: WatchTask, store: Store, **options: Any) -> Checked:
-    given = {"settings": SETTINGS, "open_transport": transport} | options
+    given: dict[str, Any] = {"settings": SETTINGS, "open_transport": transport} | options
     return asyncio.run(CheckRunner(what, store, **given).run())
 
 

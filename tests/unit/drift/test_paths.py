@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters import Scalar
 from probe.drift.paths import path_between, same
 
-ROW = {"age": 20.0, "visits": 3, "paid": True, "town": "Ulm", "note": None}
-OTHER = {"age": 60.0, "visits": 9, "paid": False, "town": "Bonn", "note": None}
+ROW: dict[str, Scalar] = {"age": 20.0, "visits": 3, "paid": True, "town": "Ulm", "note": None}
+OTHER: dict[str, Scalar] = {"age": 60.0, "visits": 9, "paid": False, "town": "Bonn", "note": None}
 
 
 def test_numbers_move_in_proportion_and_whatever_else_differs_changes_one_at_a_time() -> None:
@@ -20,7 +21,7 @@ def test_numbers_move_in_proportion_and_whatever_else_differs_changes_one_at_a_t
     assert path.at(0.2) == {"age": 28.0, "visits": 4, "paid": True, "town": "Ulm", "note": None}
     assert path.at(0.5) == {"age": 40.0, "visits": 6, "paid": False, "town": "Ulm", "note": None}
     assert path.at(0.8) == {"age": 52.0, "visits": 8, "paid": False, "town": "Bonn", "note": None}
-    assert isinstance(path.at(0.3)["visits"], int)  # type: ignore[index, call-overload]
+    assert isinstance(path.at(0.3)["visits"], int)  # type: ignore[call-overload]
 
 
 def test_words_are_replaced_one_by_one() -> None:
