@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from adapters import Instance
-from probe.drift.answers import Seen
+from probe.drift.answers import Reference, Seen
+from probe.drift.exact import tolerated
 from probe.drift.paths import Path, same
 
 T = TypeVar("T")
@@ -45,18 +46,35 @@ class Neighbours:
     crossing: Point | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """What makes a point steady: ``repeats`` answers, of which at most ``off`` are not the usual one."""
+
+    repeats: int
+    off: int = 0
+
+
 class BoundarySearch:
     """Asks for all ``paths`` at once: ``ask()`` → inputs, ``tell(answers)``, until nothing more is asked.
 
-    ``labels``: of each path, those at its two ends. ``repeats``: answers that have to agree at a stable point. ``rounds``: of
-    the bisection. Where answers vary at the crossing, the points stand four times as far from it as the nearest steady ones:
-    an endpoint whose answers vary from day to day as much as from call to call stays on its side there.
+    ``labels``: of each path, those at its two ends. ``repeats``: answers that have to agree at a steady point. ``rounds``: of
+    the bisection. ``noise``: how often an answer is off by itself wherever it is asked.
+
+    Where answers vary at the crossing, the points stand four times as far from it as the nearest steady ones: an endpoint
+    whose answers vary from day to day as much as from call to call stays on its side there.
     """
 
     def __init__(
-        self, paths: Sequence[Path], labels: Sequence[tuple[str, str]], *, repeats: int, rounds: int = 20
+        self,
+        paths: Sequence[Path],
+        labels: Sequence[tuple[str, str]],
+        *,
+        repeats: int,
+        rounds: int = 20,
+        noise: float = 0.0,
     ) -> None:
-        self._walk = together([_pair(path, ends, repeats, rounds) for path, ends in zip(paths, labels, strict=True)])
+        steady = Steady(repeats, tolerated(repeats, noise))
+        self._walk = together([_pair(path, ends, steady, rounds) for path, ends in zip(paths, labels, strict=True)])
         self._wanted: list[Instance] = []
         self.found: list[Neighbours | None] | None = None  #: of each path; ``None`` while it is looked for
         self._advance(lambda: next(self._walk))
@@ -100,21 +118,21 @@ def together(walks: Sequence[Walk[T]]) -> Walk[list[T]]:
     return [results[number] for number in range(len(walks))]
 
 
-def _pair(path: Path, labels: tuple[str, str], repeats: int, rounds: int) -> Walk[Neighbours | None]:
+def _pair(path: Path, labels: tuple[str, str], steady: Steady, rounds: int) -> Walk[Neighbours | None]:
     ends = yield from _bisect(path, labels[0], rounds)
     if ends is None:
         return None
     first = labels[0]
     lo, hi = yield from together(
         [
-            _steady(path, ends[0], -1, lambda label: label == first, repeats),
-            _steady(path, ends[1], +1, lambda label: label != first, repeats),
+            _steady(path, ends[0], -1, lambda label: label == first, steady),
+            _steady(path, ends[1], +1, lambda label: label != first, steady),
         ]
     )
     crossing = None
     if any(side is None or side.tries > 1 for side in (lo, hi)):
         middle = path.at((ends[0] + ends[1]) / 2)
-        answers = yield [middle] * max(20, repeats)
+        answers = yield [middle] * max(20, steady.repeats)
         given = tuple(answer for answer in answers if answer is not None)
         at_first = sum(answer.label == first for answer in given)
         if given and min(at_first, len(given) - at_first) >= _FEWEST * len(given):
@@ -148,8 +166,10 @@ def _answered(instance: Instance) -> Walk[Seen | None]:
     return None
 
 
-def _steady(path: Path, start: float, direction: int, fits: Callable[[str], bool], repeats: int) -> Walk[Point | None]:
-    """A point behind ``start`` where ``repeats`` answers are one label that ``fits``; ``None`` if there is none.
+def _steady(
+    path: Path, start: float, direction: int, fits: Callable[[str], bool], steady: Steady
+) -> Walk[Point | None]:
+    """A point behind ``start`` whose answers are ``steady`` and the usual one of them ``fits``; ``None`` if there is none.
 
     At once, if that is so at ``start``. A point that is chosen because others were not steady may owe it to luck, or to the
     day: so the point that counts is one four times as far from the crossing, where as many answers have to agree again.
@@ -162,7 +182,7 @@ def _steady(path: Path, start: float, direction: int, fits: Callable[[str], bool
         if last is not None and same(instance, last):
             continue
         last, tries = instance, tries + 1
-        answers = yield from _agreeing(instance, fits, repeats)
+        answers = yield from _agreeing(instance, fits, steady)
         if answers is None:
             continue
         if tries == 1:
@@ -170,21 +190,22 @@ def _steady(path: Path, start: float, direction: int, fits: Callable[[str], bool
         place = min(place + _FURTHER, len(DISTANCES))
         t = min(max(start + direction * DISTANCES[place - 1], 0.0), 1.0)
         last = path.at(t)
-        again = yield from _agreeing(last, fits, repeats)
+        again = yield from _agreeing(last, fits, steady)
         if again is not None:
             return Point(t, last, tuple(again), tries)
     return None
 
 
-def _agreeing(instance: Instance, fits: Callable[[str], bool], repeats: int) -> Walk[list[Seen] | None]:
-    """``repeats`` answers, if all are one label that ``fits``.
+def _agreeing(instance: Instance, fits: Callable[[str], bool], steady: Steady) -> Walk[list[Seen] | None]:
+    """As many answers as ``steady`` asks for, if they are and ``fits`` holds for the usual one.
 
     A few answers first: where they differ, the others would tell nothing more.
     """
     answers: list[Seen] = []
-    for wanted in (max(1, repeats // 4), repeats):
+    for wanted in (max(1, steady.repeats // 4), steady.repeats):
         more = yield [instance] * (wanted - len(answers))
         answers += [answer for answer in more if answer is not None]
-        if len(answers) < wanted or not fits(answers[0].label) or len({each.label for each in answers}) > 1:
+        reference = Reference.of(answers)
+        if len(answers) < wanted or not fits(reference.usual) or reference.off > steady.off:
             return None
     return answers

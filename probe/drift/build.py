@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters import Instance
-from probe.drift.answers import Reference, Seen
+from probe.drift.answers import Reference, Seen, pooled
 from probe.drift.boundary import BoundarySearch, Neighbours, Point
 from probe.drift.noise import measured
 from probe.drift.paths import path_between
@@ -113,12 +113,18 @@ class Build:
             [(labels[a], labels[b]) for a, b in chosen],
             repeats=self._settings.repeats,
             rounds=self._settings.rounds,
+            noise=self._noise(),
         )
         while wanted := search.ask():
             search.tell((yield wanted))
         names = [f"{self._inputs[a][0]} → {self._inputs[b][0]}" for a, b in chosen]
         pairs = zip(names, search.found or [], strict=True)
         return [(name, each) for name, each in pairs if each is not None and (each.lo or each.hi)]
+
+    def _noise(self) -> float:
+        """How often an answer is off the usual one of its input, from inputs that were asked several times so far."""
+        off, n = pooled(Reference.of(answers) for answers in self._answers if len(answers) > 1)
+        return off / n if n else 0.0
 
     def _pairs(self, labels: Sequence[str], count: int) -> list[tuple[int, int]]:
         """``count`` pairs of inputs with different labels, as many different labels among them as can be."""

@@ -86,7 +86,8 @@ def _needed(probe: Probe, reference: Reference, kind: Kind, level: float) -> int
     if _is_unsteady(probe, reference):
         return None
     r = needed(reference.n, reference.off, level)
-    while r is not None and probe.tries > 1 and selected(probe.chosen, r, probe.tries) > level:
+    chosen = Reference.of(probe.first)
+    while r is not None and probe.tries > 1 and selected(chosen.n, r, probe.tries, chosen.off) > level:
         r += 1
         if r > _MOST_REPEATS:
             return None
@@ -95,8 +96,8 @@ def _needed(probe: Probe, reference: Reference, kind: Kind, level: float) -> int
 
 def _is_unsteady(probe: Probe, reference: Reference) -> bool:
     """Whether a probe has been off so often since it was made that it varies with the day, and proves nothing."""
-    varied = _MOST_OFF if probe.tries > 1 else max(1.0, _OFF_SHARE * reference.n)
-    return reference.off > varied
+    varied = _MOST_OFF if probe.tries > 1 else 1
+    return reference.off > max(varied, _OFF_SHARE * reference.n if probe.tries == 1 else 0)
 
 
 def asking(probes: Sequence[Probe], found: Sequence[Watch], *, kind: Kind, together: int = 1) -> Asking:

@@ -26,7 +26,7 @@ Level = Literal["canonical", "raw", "score", "distribution"]
 Channel = Literal["canary", "band", "scores", "guard"]
 
 #: how the false-alarm rate of a check is split: labels and raw texts of the canary, scores, band, guard
-SPLIT = {"canary": 0.5, "raw": 0.1, "scores": 0.1, "band": 0.2, "guard": 0.1}
+SPLIT = {"canary": 0.5, "raw": 0.1, "scores": 0.05, "band": 0.25, "guard": 0.1}
 _MOST_FAILED = 1 / 3  #: of what was asked; above that nothing is concluded
 
 
@@ -89,7 +89,7 @@ class Check:
         past: Past | None = None,
         *,
         alpha: float = 0.01,
-        per_point: int = 4,
+        per_point: int = 5,
         together: int = 1,
     ) -> None:
         suite.noise.most()  # refuses to judge without repeats

@@ -86,13 +86,26 @@ def interval(k: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
     return lower_bound(k, n, half), upper_bound(k, n, half)
 
 
-def selected(n: int, r: int, tries: int) -> float:
-    """A bound on being led astray by a point that was chosen because ``n`` answers agreed there, the first of ``tries`` points.
+def selected(n: int, r: int, tries: int, k: int = 0) -> float:
+    """A bound on being led astray by a point that was chosen because at most ``k`` of ``n`` answers were off there, the first
+    such of ``tries`` points.
 
-    Where one answer is off with any rate q, the n agree and r further ones are all off with (1−q)ⁿ qʳ, which is largest at
-    q = r/(n+r). Each point that was tried adds as much at most.
+    Where one answer is off with any rate q, j of n are off and r further ones all are with C(n, j) qʲ⁺ʳ (1−q)ⁿ⁻ʲ, which is
+    largest at q = (j+r)/(n+r). Each j up to k and each point that was tried adds as much at most.
     """
-    if r == 0:
+    return min(1.0, tries * sum(_largest(n, r, j) for j in range(min(k, n) + 1)))
+
+
+def _largest(n: int, r: int, j: int) -> float:
+    if n + r == 0:
         return 1.0
-    largest = r * math.log(r / (n + r)) + n * math.log(n / (n + r)) if n else 0.0
-    return min(1.0, tries * math.exp(largest))
+    q = (j + r) / (n + r)
+    return float(math.comb(n, j) * q ** (j + r) * (1 - q) ** (n - j))
+
+
+def tolerated(n: int, rate: float) -> int:
+    """How many of ``n`` answers may be off at a steady point of an endpoint that is off by itself at ``rate``: what nine of ten
+    such points stay within. None of fewer than 20, with which each costs too many further answers."""
+    if n < 20 or rate <= 0:
+        return 0
+    return next(k for k in range(n + 1) if scipy.special.bdtr(k, n, rate) >= 0.9)

@@ -33,11 +33,6 @@ class Probe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", Reference.of((*self.first, *self.later)))
 
-    @property
-    def chosen(self) -> int:
-        """Answers by which it was chosen as a steady point; 0 if it was not chosen by its answers."""
-        return len(self.first) if self.role == "boundary" else 0
-
     def grown(self, answer: Seen) -> Probe:
         """With one more answer of an unchanged check."""
         return replace(self, later=(*self.later, answer))

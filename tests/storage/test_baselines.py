@@ -8,23 +8,23 @@ from datetime import timedelta
 import pytest
 
 from storage import Baseline, BaselineProbe, Baselines, CheckRecord, NotFound, Store
+from storage.baselines import BaselineStatus
 from tests.storage import builders
 
 
 @pytest.fixture
 def kept(store: Store) -> Baselines:
-    builders.furnish(store)
     return Baselines(store)
 
 
-def baseline(id_: str = "b1", *, days: int = 0, status: str = "building") -> Baseline:
+def baseline(id_: str = "b1", *, days: int = 0, status: BaselineStatus = "building") -> Baseline:
     run = builders.run()
     return Baseline(
         id=id_,
         name="reviews",
-        endpoint_id=builders.endpoint().id,
+        endpoint_id=builders.ENDPOINT.id,
         run_id=run.id,
-        status=status,  # type: ignore[arg-type]
+        status=status,
         started=run.started + timedelta(days=days),
         settings={"kind": "text", "pairs": 20},
     )
@@ -32,7 +32,7 @@ def baseline(id_: str = "b1", *, days: int = 0, status: str = "building") -> Bas
 
 def probe(name: str = "a → b") -> BaselineProbe:
     answers = [{"label": "y\u00e9s", "raw": "00", "scores": {"y\u00e9s": 0.1 + 0.2}}]
-    return BaselineProbe("boundary", name, builders.instance().id, 3, answers)
+    return BaselineProbe("boundary", name, builders.INSTANCE.id, 3, answers)
 
 
 def test_a_baseline_is_read_as_it_was_stored(kept: Baselines) -> None:
@@ -40,9 +40,9 @@ def test_a_baseline_is_read_as_it_was_stored(kept: Baselines) -> None:
     with pytest.raises(NotFound, match="no baseline 'reviews'; `probe baseline create reviews` makes one"):
         kept.current("reviews")
     ready = replace(baseline(), status="ready", finished=baseline().started, noise={"pairs": 500, "unequal": 0})
-    kept.finish(ready, [probe(), probe("b → c")], [builders.instance()])
+    kept.finish(ready, [probe(), probe("b → c")], [builders.INSTANCE])
     assert kept.current("reviews") == ready
-    assert kept.probes("b1") == [(probe(), builders.instance()), (probe("b → c"), builders.instance())]
+    assert kept.probes("b1") == [(probe(), builders.INSTANCE), (probe("b → c"), builders.INSTANCE)]
 
 
 def test_a_new_one_takes_the_place_of_those_before_and_they_stay_to_be_read(kept: Baselines) -> None:
@@ -55,7 +55,7 @@ def test_a_new_one_takes_the_place_of_those_before_and_they_stay_to_be_read(kept
         ("b1", "replaced"),
         ("b0", "replaced"),
     ]
-    assert kept.probes("b0") == [(probe(), builders.instance())]
+    assert kept.probes("b0") == [(probe(), builders.INSTANCE)]
     assert kept.all("other") == []
 
 
