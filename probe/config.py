@@ -249,6 +249,27 @@ def _check_webhook(url: str) -> None:
     raise ValueError("a webhook is an https address (http only on this machine)")
 
 
+class BaselineConfig(_Model):
+    """One entry of ``baselines``: inputs whose answers are kept, to see later whether the endpoint has changed."""
+
+    kind: Literal["image", "text", "tabular"]
+    inputs: Inputs
+    endpoint: str
+    answers: Literal["label", "text"] = Field(default="label", description="text: free text, where any new one counts")
+    pairs: int = Field(default=20, ge=0, le=1000, description="neighbours at the boundary between two labels")
+    repeats: int = Field(
+        default=10, ge=4, le=1000, description="answers at each of them; with 40 fewer questions decide"
+    )
+    doubles: int = Field(default=500, ge=1, le=100_000, description="inputs asked twice, to measure noise")
+    alpha: float = Field(default=0.01, gt=0, le=0.2, description="rate of false alarms for each check")
+    band: int = Field(
+        default=4, ge=1, le=1000, description="answers at each point that varies by itself, for each check"
+    )
+    followup: int = Field(default=100, ge=0, le=100_000, description="most inputs asked after an alarm, to measure it")
+    together: int = Field(default=1, ge=1, le=1000, description="probes asked at a time: fewer rounds, more questions")
+    budget: str | None = Field(default=None, description="for each check: 500req, 2usd")
+
+
 class Config(_Model):
     """The whole file."""
 
@@ -266,27 +287,32 @@ class Config(_Model):
     probes: dict[str, ProbeConfig] = Field(default_factory=dict)
     surveys: dict[str, SurveyConfig] = Field(default_factory=dict)
     alerts: dict[str, AlertConfig] = Field(default_factory=dict)
+    baselines: dict[str, BaselineConfig] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _something_to_do(self) -> Config:
-        if not self.probes and not self.surveys:
-            raise ValueError("'probes' is missing; write probes or surveys")
+        if not self.probes and not self.surveys and not self.baselines:
+            raise ValueError("'probes' is missing; write probes, surveys or baselines")
         return self
 
     @model_validator(mode="after")
     def _endpoints_exist(self) -> Config:
-        wanted = [(f"probes.{name}", probe.endpoints) for name, probe in self.probes.items()]
-        wanted += [(f"surveys.{name}", survey.endpoints) for name, survey in self.surveys.items()]
+        wanted = [(f"probes.{name}.endpoints", probe.endpoints) for name, probe in self.probes.items()]
+        wanted += [(f"surveys.{name}.endpoints", survey.endpoints) for name, survey in self.surveys.items()]
+        wanted += [(f"baselines.{name}.endpoint", [baseline.endpoint]) for name, baseline in self.baselines.items()]
         for place, endpoints in wanted:
             for endpoint in endpoints:
                 if endpoint not in self.endpoints:
-                    raise ValueError(
-                        f"{place}.endpoints: there is no endpoint {endpoint!r}{_nearest(endpoint, self.endpoints)}"
-                    )
+                    raise ValueError(f"{place}: there is no endpoint {endpoint!r}{_nearest(endpoint, self.endpoints)}")
         return self
 
 
-_SECTIONS: dict[str, type[_Model]] = {"probes": ProbeConfig, "surveys": SurveyConfig, "alerts": AlertConfig}
+_SECTIONS: dict[str, type[_Model]] = {
+    "probes": ProbeConfig,
+    "surveys": SurveyConfig,
+    "baselines": BaselineConfig,
+    "alerts": AlertConfig,
+}
 
 
 class _Loader(yaml.SafeLoader):

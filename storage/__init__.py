@@ -1,10 +1,11 @@
 """Results and ledger in SQLite or Postgres.
 
 ``Store.open(url)`` reads and writes results, ``Journal(store)`` writes the ledger, ``upgrade(url)`` migrates an old database.
-``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share.
-``Schedules(store)`` keeps what is done when, and alerts on their way.
+``Reservations(store)`` and ``Purse(store)`` are limits and budgets that several processes share. ``Baselines(store)`` is what
+regression checks compare with. ``Schedules(store)`` keeps what is done when, and alerts on their way.
 """
 
+from storage.baselines import Baseline, BaselineProbe, Baselines, CheckRecord
 from storage.errors import (
     Ambiguous,
     CannotOpen,
@@ -46,7 +47,11 @@ __all__ = [
     "Alert",
     "Ambiguous",
     "Attribution",
+    "Baseline",
+    "BaselineProbe",
+    "Baselines",
     "CannotOpen",
+    "CheckRecord",
     "Closed",
     "ConnectionLost",
     "Contended",

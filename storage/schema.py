@@ -15,7 +15,7 @@ from storage.columns import Count, Figure, Json, Moment, Words
 from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
 
 #: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
-REVISION = "0004"
+REVISION = "0005"
 VERSION_TABLE = "probe_schema"
 
 metadata = sa.MetaData(
@@ -29,7 +29,8 @@ metadata = sa.MetaData(
 )
 
 
-def _one_of(column: str, literal: Any) -> sa.CheckConstraint:
+def one_of(column: str, literal: Any) -> sa.CheckConstraint:
+    """That ``column`` holds one of the words of ``literal``."""
     words = ", ".join(f"'{word}'" for word in get_args(literal))
     return sa.CheckConstraint(f"{column} IN ({words})", name=column)
 
@@ -51,7 +52,7 @@ run = sa.Table(
     sa.Column("status", Words, nullable=False),
     sa.Column("finished", Moment),
     sa.Column("totals", Json, nullable=False),
-    _one_of("status", RunStatus),
+    one_of("status", RunStatus),
 )
 
 endpoint = sa.Table(
@@ -72,7 +73,7 @@ instance = sa.Table(
     sa.Column("kind", Words, nullable=False),
     sa.Column("name", Words, nullable=False),
     sa.Column("content", sa.LargeBinary, nullable=False),
-    _one_of("kind", InstanceKind),
+    one_of("kind", InstanceKind),
 )
 
 feature = sa.Table(
@@ -124,7 +125,7 @@ probe = sa.Table(
         sqlite_where=sa.text("segments_sha IS NOT NULL"),
         postgresql_where=sa.text("segments_sha IS NOT NULL"),
     ),
-    _one_of("status", ProbeStatus),
+    one_of("status", ProbeStatus),
 )
 
 attribution = sa.Table(
@@ -165,7 +166,7 @@ evaluation = sa.Table(
     sa.Column("items", sa.Integer, nullable=False),
     sa.Column("error", Words),
     _digest("key"),
-    _one_of("state", EntryState),
+    one_of("state", EntryState),
     sa.Index(None, "body_sha"),
 )
 

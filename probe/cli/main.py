@@ -25,6 +25,8 @@ _COMMANDS = {
     "plan": "probe.cli.plan",
     "run": "probe.cli.run",
     "survey": "probe.cli.survey",
+    "baseline": "probe.cli.baseline",
+    "check": "probe.cli.check",
     "show": "probe.cli.show",
     "ls": "probe.cli.ls",
     "query": "probe.cli.query",

@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -16,9 +16,14 @@ from probe.cli.options import colored, json_option, run_options
 from probe.cli.report import check_writable, write_report
 
 if TYPE_CHECKING:
-    from probe.engine.run import Runner
-    from probe.engine.survey_run import SurveyRunner
     from probe.results import Results
+
+
+class Interruptible(Protocol):
+    """Anything that sends, and can be told to stop."""
+
+    def interrupt(self) -> None:
+        """Send nothing more, and wait for what is in flight."""
 
 
 _MOST_REASONS = 5  #: lines on standard error; the results name them all
@@ -97,7 +102,7 @@ def show_results(results: Results, *, as_json: bool, report: Path | None, width:
         click.echo(f"probe: … and {left} more like that: probe show {results.run.id}", err=True)
 
 
-def stop_on_signals(runner: Runner | SurveyRunner) -> None:
+def stop_on_signals(runner: Interruptible) -> None:
     """The first SIGINT or SIGTERM drains; a second one ends at once, as usual."""
     loop = asyncio.get_running_loop()
 

@@ -61,7 +61,7 @@ def render_report(
         )
         for number, one in enumerate(explained, start=1)
     ]
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(
         run=run,
         totals=run_totals(run, currency=currency),
@@ -78,7 +78,7 @@ def explanation_fragment(shown: Shown, *, currency: str = "USD") -> str:
     digest = hashlib.sha256(f"{shown.probe.id}\0{shown.instance.id}".encode("utf-8", "replace")).hexdigest()[:12]
     picture = read_picture(shown.instance.content) if shown.instance.kind == "image" else None
     drawn = view(shown, anchor=f"px-{digest}", picture=picture, picture_name=f"px-{digest}-i", currency=currency)
-    return _environment().get_template("fragment.html.j2").render(view=drawn, currency=currency)
+    return environment().get_template("fragment.html.j2").render(view=drawn, currency=currency)
 
 
 def _what(shown: Shown) -> str:
@@ -108,7 +108,8 @@ def _finalize(value: Any) -> Any:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Jinja as all pages use it: strict, escaping everything, our filters."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,

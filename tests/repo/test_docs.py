@@ -17,6 +17,8 @@ import yaml
 from adapters import endpoint_from_config
 from adapters.spec_scores import KINDS
 from probe.cli.main import cli
+from probe.drift_setup import watch_task
+from probe.engine.drift_plan import plan_baseline
 from probe.errors import ProbeError
 from probe.setup import Project
 from probe.survey_setup import project_surveys
@@ -93,6 +95,17 @@ def test_the_example_of_surveys_comes_to_tasks(tmp_path: Path) -> None:
     assert {task.inputs.rows.columns for task in tasks} == {("age", "visits")}
 
 
+def test_the_example_of_a_baseline_can_be_made_and_planned(tmp_path: Path) -> None:
+    [example] = blocks("README.md", "YAML")
+    rows = "".join(f"{age},{age % 7}\n" for age in range(20, 60))
+    (tmp_path / "loans.csv").write_text(f"age,visits\n{rows}", encoding="utf-8")
+    path = tmp_path / "probe.yaml"
+    path.write_text(blocks("README.md", "yaml")[0] + example, encoding="utf-8")
+    task = watch_task(Project.load(path, environment={"VENDOR_A_KEY": "k"}), "applicants")
+    assert len(task.items) == 40
+    assert plan_baseline(task).expected == 2 * 500 + 20 * (20 + 2 * 10)
+
+
 def test_the_readme_has_a_config_and_both_commands() -> None:
     assert len(blocks("README.md", "yaml")) == 1
     shown = command_lines()
@@ -110,7 +123,8 @@ def test_commands_and_options_shown_exist() -> None:
             assert names <= targets, arguments
         elif program == "probe":
             command = known[arguments[0]]
-            options = {option for parameter in command.params for option in parameter.opts}
+            whole = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
+            options = {option for each in whole for parameter in each.params for option in parameter.opts}
             assert {argument for argument in arguments if argument.startswith("-")} <= options, arguments
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PURE = ("probe.maskers", "probe.methods", "probe.analysis", "probe.surveys", "probe.discovery")
+PURE = ("probe.maskers", "probe.methods", "probe.analysis", "probe.surveys", "probe.discovery", "probe.drift")
 #: what each package must not import; a name covers everything below it
 ABOVE_THE_CORE = ("probe.engine", "probe.report", "probe.cli", "probe.web", "probe.api", "probe.config", "storage")
 FORBIDDEN = {
@@ -21,6 +21,7 @@ FORBIDDEN = {
     "probe.analysis": ABOVE_THE_CORE,
     "probe.surveys": ABOVE_THE_CORE,
     "probe.discovery": ABOVE_THE_CORE,
+    "probe.drift": ABOVE_THE_CORE,
     "probe.lexicon": (*ABOVE_THE_CORE, "probe.maskers", "probe.methods", "adapters"),
     "probe.engine": ("probe.report", "probe.cli", "probe.web", "probe.api"),
     "probe.report": ("probe.cli", "probe.web", "adapters.transport"),

@@ -97,7 +97,7 @@ def test_a_group_of_labels() -> None:
             "endpoints: {a: null}\nprobes: {p: {kind: text, inputs: x, endpoints: [a], methods: [lime]}}",
             "endpoints.a: input should be a valid dictionary, found 'None'",
         ),
-        ("endpoints: {a: {}}\nprobes: {}", "'probes' is missing; write probes or surveys"),
+        ("endpoints: {a: {}}\nprobes: {}", "'probes' is missing; write probes, surveys or baselines"),
         (
             "endpoints: {1: {}}\nprobes: {p: {kind: text, inputs: x, endpoints: [a], methods: [lime]}}",
             "endpoints.1: input should be a valid string, found '1' (int)",

@@ -1,0 +1,1 @@
+"""Regression checks against models that change in known ways."""
