@@ -16,7 +16,7 @@ import numpy as np
 
 from probe.clock import Clock
 from probe.drift.build import Build
-from probe.drift.check import Check, Verdict, summary
+from probe.drift.check import Check, Verdict, learnt, summary
 from probe.drift.effect import Effect, effect
 from probe.drift.noise import NoRepeats
 from probe.drift.suite import Suite
@@ -274,7 +274,9 @@ class CheckRunner(_Runner):
         result = {
             **summary(verdict),
             "effect": None if found is None else found.as_json(),
-            "firsts": {str(place): answer.as_json() for place, answer in verdict.firsts.items()},
+            "learnt": {
+                str(place): [answer.as_json() for answer in answers] for place, answers in learnt(verdict).items()
+            },
         }
         over = replace(record, finished=self._clock.now(), verdict=verdict.kind, cost_micro=cost, result=result)
         await asyncio.to_thread(self._kept.put_check, over)

@@ -243,7 +243,7 @@ def check_json(view: CheckView) -> dict[str, Any]:
         "verdict": record.verdict,
         "cost_micro": record.cost_micro,
         "currency": view.currency,
-        **{name: value for name, value in record.result.items() if name != "firsts"},
+        **{name: value for name, value in record.result.items() if name != "learnt"},
     }
 
 
