@@ -50,8 +50,8 @@ def test_the_stated_change_of_scores_is_found_nine_times_in_ten() -> None:
 def test_a_check_costs_what_is_expected_and_never_more_than_the_most() -> None:
     suite = built(straight())
     watches = [Watch(needed(10, 0, 0.005 / 20), None)] * 20
-    assert check_cost(suite, watches, per_point=5, followup=60) == Cost(20, 20 * 5 + 60)
-    assert checked(suite, straight(shift=9.0)).asked <= 20 * 5
+    assert check_cost(suite, watches, per_point=5, followup=60) == Cost(20, 20 * 6 + 60)
+    assert checked(suite, straight(shift=9.0)).asked <= 20 * 6
     noisy = built(straight(noise=0.1))
     found = [Watch(6, None)] * len(noisy.canary)
     cost = check_cost(noisy, found, per_point=5, followup=0)
