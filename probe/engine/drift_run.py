@@ -28,7 +28,7 @@ from probe.engine.events import Listener, RunFinished, RunStarted, silent
 from probe.engine.outcome import Stop
 from probe.engine.run import OpenTransport, RunSettings
 from probe.errors import ConfigError
-from storage import Baseline, Baselines, CheckRecord, Store, records
+from storage import Baseline, Baselines, CheckRecord, NotFound, Store, records
 
 _TAKEN_UP = timedelta(
     hours=6
@@ -222,12 +222,15 @@ class CheckRunner(_Runner):
         """Returns with a verdict, or without one if it was interrupted.
 
         Raises:
-            ConfigError: the baseline is of another endpoint, its change was accepted, or nothing can be told with it.
-            storage.NotFound: there is no such baseline.
+            ConfigError: there is no such baseline, it is of another endpoint, its change was accepted, or nothing can be told
+                with it.
             storage.StorageError: the database failed; what was answered before is kept.
         """
         task = self._task
-        baseline = await asyncio.to_thread(self._kept.current, task.name)
+        try:
+            baseline = await asyncio.to_thread(self._kept.current, task.name)
+        except NotFound as error:
+            raise ConfigError(str(error)) from error
         self._refuse(baseline)
         suite, checks = await asyncio.to_thread(loaded, self._kept, baseline)
         record = await asyncio.to_thread(self._taken_up, checks)
