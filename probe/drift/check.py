@@ -193,7 +193,7 @@ class Check:
         if (flip := canary.alarm) is not None:
             probe = self.canary[flip.place]
             times = len(flip.after)
-            what = "another answer" if flip.level == "canonical" else "the same answer in another wording or score"
+            what = "another answer" if flip.level == "canonical" else "other scores"
             return "canary", flip.level, f"{probe.name}: {what} {times} times in a row, after {flip.before.n} as before"
         if found_shift is not None and found_shift.suspect and (found_shift.certain or past.score_suspect):
             return "scores", "score", f"scores moved by {found_shift.size:.3g} (logit), more than repeats differ"

@@ -19,7 +19,7 @@ _MOST_FLIPS = 20  #: shown; the JSON has all
 #: what changed, by the level at which it did
 LEVELS: Mapping[str, str] = {
     "canonical": "answers are other ones",
-    "raw": "answers mean the same and read differently: scores or wording",
+    "raw": "labels are the same, and scores differ where they never did",
     "score": "scores moved",
     "distribution": "how often each answer comes has moved",
 }
@@ -124,7 +124,7 @@ def _flip(flip: Mapping[str, Any], probes: Sequence[tuple[BaselineProbe, Instanc
     uri = None if picture is None else picture.uri
     after: Mapping[str, int] = Counter(flip["after"])
     if flip["level"] == "raw":
-        return FlipView(_short(probe.name), shown, uri, "always the same text", "another text", "raw", flip["proven"])
+        return FlipView(_short(probe.name), shown, uri, "always the same scores", "other scores", "raw", flip["proven"])
     return FlipView(
         _short(probe.name), shown, uri, _counted(flip["before"]), _counted(after), "canonical", flip["proven"]
     )
