@@ -5,6 +5,7 @@ results = probe.run("probe.yaml")                       # what the config says; 
 result = probe.explain(model, "some text")              # one answer of a function or an endpoint
 survey = probe.survey(model, rows, labels="paid")       # importances, curves and a surrogate over a set of inputs
 predict = probe.predict_fn("vendor-a")                  # an endpoint as a function, for shap, lime, scikit-learn
+checked = probe.check("reviews")                        # has an endpoint changed since its baseline was made?
 phi = probe.explain_game(v, n=12, budget=120).values    # Shapley values of a bare value function
 """
 
@@ -20,6 +21,7 @@ check_siblings()  # `adapters` and `storage` are names that other distributions 
 
 if TYPE_CHECKING:
     from probe.api import aexplain, aexplain_all, arun, explain, explain_all, predict_fn, run
+    from probe.drift_api import acheck, amake_baseline, check, make_baseline
     from probe.games import explain_game
     from probe.methods.stopping import StopRule
     from probe.results import Result, Results
@@ -34,14 +36,18 @@ __all__ = [
     "Results",
     "StopRule",
     "StorageError",
+    "acheck",
     "aexplain",
     "aexplain_all",
+    "amake_baseline",
     "arun",
     "asurvey",
     "beeswarm",
+    "check",
     "explain",
     "explain_all",
     "explain_game",
+    "make_baseline",
     "predict_fn",
     "run",
     "survey",
@@ -52,6 +58,7 @@ _HOMES = {
     **dict.fromkeys(("aexplain", "aexplain_all", "arun", "explain", "explain_all", "predict_fn", "run"), "probe.api"),
     **dict.fromkeys(("StopRule",), "probe.methods.stopping"),
     **dict.fromkeys(("explain_game",), "probe.games"),
+    **dict.fromkeys(("acheck", "amake_baseline", "check", "make_baseline"), "probe.drift_api"),
     **dict.fromkeys(("Result", "Results"), "probe.results"),
     **dict.fromkeys(("asurvey", "beeswarm", "survey"), "probe.survey_api"),
 }

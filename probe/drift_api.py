@@ -70,15 +70,14 @@ async def acheck(
     """Check whether the endpoint of the baseline ``name`` has changed since.
 
     Raises:
-        ConfigError: config, inputs or options are wrong, or the baseline is of no use any more.
-        storage.NotFound: there is no such baseline.
+        ConfigError: config, inputs or options are wrong, or there is no such baseline, or it is of no use any more.
         StorageError: the database failed; what was answered before is kept.
     """
     project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
     task = watch_task(project, name)
     settings = watch_settings(project, name, budget=budget, max_time=max_time)
     url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
-    with open_store(url) as store:
+    with storage_errors(), open_store(url) as store:
         runner = CheckRunner(
             task, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event
         )

@@ -14,7 +14,7 @@ Model = Callable[[Sequence[Any]], Sequence[Mapping[str, float]]]
 
 
 class DriftingServer:
-    """``POST /`` answers ``{"inputs": […]}`` with ``{"predictions": [{"scores": {…}}]}``.
+    """``POST /`` answers ``{"inputs": […]}`` with ``{"request": 7, "predictions": [{"scores": {…}}]}``.
 
     ``model`` may be replaced at any time. ``fault``: given the number of a request, an HTTP status to refuse it with.
     """
@@ -64,7 +64,8 @@ class DriftingServer:
             self.inputs += len(inputs)
             if key is not None:
                 self.keys.append(key)
-        return 200, json.dumps({"predictions": [{"scores": dict(each)} for each in found]}).encode()
+        answer = {"request": number, "predictions": [{"scores": dict(each)} for each in found]}
+        return 200, json.dumps(answer).encode()
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self

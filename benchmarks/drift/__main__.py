@@ -12,8 +12,9 @@ from benchmarks.drift.simulate import Found, bound, fisher, run, shown
 
 #: a change that moves margins by less than this many standard deviations of noise is left to the band, within 300 questions
 _LARGE = 4.0
-#: below this it would take more than 300 answers to tell two normal distributions apart with power 0.9 at 1 %
-_BEYOND = 0.35
+#: below this nobody could do it in 300 answers: at a point where both labels are equally likely a shift of s standard
+#: deviations moves their shares by 0.4 s, which takes (2.33 + 1.28)² / (4 · 0.16 s²) answers at 1 % with power 0.9
+_BEYOND = 0.26
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from scipy import stats
 from benchmarks.drift.models import CHANGES, Noise, Task
 from probe.drift.answers import Seen
 from probe.drift.build import Build, BuildSettings
-from probe.drift.check import Check, Past, Verdict
+from probe.drift.check import Check, Past, Verdict, learnt
 from probe.drift.suite import Suite
 
 _MOST_DAYS = 13  #: on which a change is looked for: about 1500 questions
@@ -78,9 +78,11 @@ def run(task: Task, noise: Noise, *, repeats: int, baselines: int, days: int, tr
         found.built.append(asked)
         logits = {name: model([probe.instance for probe in suite.probes]) for name, model in task.models.items()}
         _measure(found, suite, logits, noise)
-        past = _unchanged(suite, logits["same"], noise, rng, days, found)
+        grown, past = _unchanged(suite, logits["same"], noise, rng, days, found)
+        # the canary with its probes as they were made, so that repeats are as many as is said; the band is calibrated
+        pairs = zip(suite.probes, grown.probes, strict=True)
+        suite = replace(suite, probes=tuple(late if late.role == "band" else first for first, late in pairs))
         for change in CHANGES:
-            # with the baseline as it was made, so that repeats are as many as is said; the band is calibrated
             found.questions[change] += [_until_alarm(suite, past, logits[change], noise, rng) for _ in range(trials)]
     return found
 
@@ -98,7 +100,9 @@ def _measure(found: Found, suite: Suite, logits: Mapping[str, Logits], noise: No
         found.sizes.setdefault(change, []).extend(moved.tolist())
 
 
-def _unchanged(suite: Suite, logits: Logits, noise: Noise, rng: np.random.Generator, days: int, found: Found) -> Past:
+def _unchanged(
+    suite: Suite, logits: Logits, noise: Noise, rng: np.random.Generator, days: int, found: Found
+) -> tuple[Suite, Past]:
     """``days`` checks without a change: their alarms are false."""
     past = Past()
     for _ in range(days):
@@ -109,15 +113,13 @@ def _unchanged(suite: Suite, logits: Logits, noise: Noise, rng: np.random.Genera
             past = replace(past, band_suspect=False)
             continue
         suite, past = joined(suite, past, verdict)
-    return replace(past, band_suspect=False)
+    return suite, replace(past, band_suspect=False)
 
 
 def joined(suite: Suite, past: Past, verdict: Verdict) -> tuple[Suite, Past]:
     """What an unchanged check adds."""
-    probes = tuple(
-        probe.grown(verdict.firsts[place]) if place in verdict.firsts else probe
-        for place, probe in enumerate(suite.probes)
-    )
+    more = learnt(verdict)
+    probes = tuple(probe.grown(more.get(place, ())) for place, probe in enumerate(suite.probes))
     band = verdict.band
     bands = (*past.bands, band.figure) if band is not None and band.points else past.bands
     suspect = band is not None and band.suspect

@@ -103,7 +103,7 @@ def _show_made(made: Made, *, as_json: bool) -> None:
         )
         click.echo(
             f"noise: {noise.unequal} of {noise.pairs} double calls disagreed (at most {100 * noise.most():.2g} % do); "
-            f"{noise.unequal_raw} in their raw text"
+            f"{noise.unequal_raw} in a score"
         )
         if not suite.of("boundary"):
             click.echo("no boundary was found: the inputs themselves are watched, which only a large change moves")

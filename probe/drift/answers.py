@@ -18,8 +18,9 @@ _LABELS_KEPT = 8  #: of an answer's scores, the best
 class Seen:
     """One answer.
 
-    ``label``: what it says: the best label, or a free text. ``raw``: digest of how it says it, so that answers that differ in
-    any figure differ in it. ``scores``: by label, as far as they are kept; empty where the endpoint returns labels only.
+    ``label``: what it says: the best label, or a free text. ``raw``: digest of all labels and scores, so that answers that
+    differ in the last bit of any figure differ in it. ``scores``: by label, as far as they are kept; empty where the endpoint
+    returns labels only.
     """
 
     label: str
@@ -27,10 +28,10 @@ class Seen:
     scores: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, scores: Mapping[str, float], *, body: bytes | None = None) -> Self | None:
+    def of(cls, scores: Mapping[str, float]) -> Self | None:
         """From an answer's scores; ``None`` if it is empty, which is no answer.
 
-        ``body``: digest of the response, where it belongs to this answer alone; else the scores to the last bit stand for it.
+        The response itself would not do for ``raw``: it may hold times and request numbers, or the answers to other inputs.
         The first of several best labels counts. An endpoint that gives one label the score 1 gives no scores.
         """
         if not scores:
@@ -39,9 +40,9 @@ class Seen:
         label = ranked[0][0]
         if not label.strip():
             return None
-        told = body or hashlib.sha256(json.dumps(sorted(scores.items())).encode()).digest()
+        told = hashlib.sha256(json.dumps(sorted(scores.items())).encode()).hexdigest()
         bare = all(score in (0.0, 1.0) for score in scores.values())
-        return cls(label, told.hex()[:16], {} if bare else dict(ranked[:_LABELS_KEPT]))
+        return cls(label, told[:16], {} if bare else dict(ranked[:_LABELS_KEPT]))
 
     def value_of(self, label: str) -> float:
         """The score of ``label`` on the logit scale if it is a probability, else as it is; NaN if it is not known."""

@@ -51,8 +51,8 @@ class Verdict:
 
     ``channel`` and ``level``: what raised an alarm and what it is that changed. ``why``: one line. ``sees``: what would have
     been seen, after an alarm by the whole check. ``asked``, ``failed``: evaluations, and those without an answer. ``flips``,
-    ``firsts``: by place in the suite. ``off``: first answers that were not the usual ones; ``ordinary``: how many are in 99 of
-    100 checks, by the bound on noise.
+    ``firsts``: by place in the suite; ``today``: all answers at the band's points. ``off``: first answers that were not the
+    usual ones; ``ordinary``: how many are in 99 of 100 checks, by the bound on noise.
     """
 
     kind: Kind
@@ -67,6 +67,7 @@ class Verdict:
     shift: Shift | None = None
     guard: Guard | None = None
     firsts: dict[int, Seen] = field(default_factory=dict, repr=False)
+    today: dict[int, tuple[Seen, ...]] = field(default_factory=dict, repr=False)
     off: int = 0
     ordinary: int = 0
 
@@ -180,6 +181,7 @@ class Check:
             found_shift,
             guard if kind != "inconclusive" else past.guard,
             {self._place(self.canary[place]): answer for place, answer in canary.firsts.items()},
+            {self._place(point): tuple(answers) for point, answers in zip(points, today, strict=True)},
             self._off(canary),
             _most_of(len(canary.firsts), guard.most),
         )
@@ -191,7 +193,7 @@ class Check:
         if (flip := canary.alarm) is not None:
             probe = self.canary[flip.place]
             times = len(flip.after)
-            what = "another answer" if flip.level == "canonical" else "the same answer in another wording or score"
+            what = "another answer" if flip.level == "canonical" else "other scores"
             return "canary", flip.level, f"{probe.name}: {what} {times} times in a row, after {flip.before.n} as before"
         if found_shift is not None and found_shift.suspect and (found_shift.certain or past.score_suspect):
             return "scores", "score", f"scores moved by {found_shift.size:.3g} (logit), more than repeats differ"
@@ -237,6 +239,15 @@ class Check:
         known = math.isfinite(variance) and freedom > 0
         level = self._alpha * SPLIT["scores"]
         return seen(asked, score=score_seen(variance, freedom, counts, level=level) if known else None)
+
+
+def learnt(verdict: Verdict) -> dict[int, tuple[Seen, ...]]:
+    """What a check without a change adds to the baseline, by place in the suite.
+
+    Of a canary's probe the first answer alone, as how often it is asked again depends on what it answers; of a band's point
+    all of them.
+    """
+    return {**{place: (answer,) for place, answer in verdict.firsts.items()}, **verdict.today}
 
 
 def _most_of(n: int, rate: float) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,8 +19,8 @@ class Probe:
     """One stored input.
 
     ``role``: boundary probes and natural inputs are the canary's, band probes vary of themselves. ``first``: the answers of
-    the baseline, in order. ``tries``: points that were tried before this one was found steady. ``later``: the first answer of
-    every unchanged check since.
+    the baseline, in order. ``tries``: points that were tried before this one was found steady. ``later``: what unchanged checks
+    added since.
     """
 
     instance: Instance
@@ -33,9 +34,9 @@ class Probe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "reference", Reference.of((*self.first, *self.later)))
 
-    def grown(self, answer: Seen) -> Probe:
-        """With one more answer of an unchanged check."""
-        return replace(self, later=(*self.later, answer))
+    def grown(self, answers: Sequence[Seen]) -> Probe:
+        """With further answers of an unchanged check."""
+        return replace(self, later=(*self.later, *answers)) if answers else self
 
 
 @dataclass(frozen=True, slots=True)

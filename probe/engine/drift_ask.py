@@ -73,7 +73,7 @@ class Questions:
         adapter = self._remote.adapter
 
         def on_answer(answer: Answer) -> None:
-            found[answer.entry.key] = self._seen(answer.entry, answer.prediction)
+            found[answer.entry.key] = _seen(answer.prediction)
             self._way.emit(EvaluationDone(adapter.name, (self._what,), answer.entry.state, answer.entry.elapsed))
 
         missing = [key for key in keys if key not in found]
@@ -90,14 +90,11 @@ class Questions:
         over = {key: entry for key, entry in entries.items() if entry.state in ("answered", "rejected")}
         pairs = [(entry, self._remote.adapter) for entry in over.values()]
         predictions = await asyncio.to_thread(read_predictions, self._way.store, pairs)
-        return {key: self._seen(over[key], each) for key, each in zip(over, predictions, strict=True)}
+        return {key: _seen(each) for key, each in zip(over, predictions, strict=True)}
 
-    def _seen(self, entry: Entry, prediction: Prediction | None) -> Seen | None:
-        if prediction is None:
-            return None
-        # a response to several inputs says nothing of one of them, and the next check may send them one by one
-        alone = self._remote.adapter.max_batch == 1
-        return Seen.of(prediction.scores, body=entry.body_sha if alone else None)
+
+def _seen(prediction: Prediction | None) -> Seen | None:
+    return None if prediction is None else Seen.of(prediction.scores)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import numpy as np
 
 from probe.clock import Clock
 from probe.drift.build import Build
-from probe.drift.check import Check, Verdict, summary
+from probe.drift.check import Check, Verdict, learnt, summary
 from probe.drift.effect import Effect, effect
 from probe.drift.noise import NoRepeats
 from probe.drift.suite import Suite
@@ -29,7 +29,7 @@ from probe.engine.outcome import Stop
 from probe.engine.run import OpenTransport, RunSettings
 from probe.engine.stats import summed
 from probe.errors import ConfigError
-from storage import Baseline, Baselines, CheckRecord, Store, records
+from storage import Baseline, Baselines, CheckRecord, NotFound, Store, records
 
 _TAKEN_UP = timedelta(
     hours=6
@@ -223,12 +223,15 @@ class CheckRunner(_Runner):
         """Returns with a verdict, or without one if it was interrupted.
 
         Raises:
-            ConfigError: the baseline is of another endpoint, its change was accepted, or nothing can be told with it.
-            storage.NotFound: there is no such baseline.
+            ConfigError: there is no such baseline, it is of another endpoint, its change was accepted, or nothing can be told
+                with it.
             storage.StorageError: the database failed; what was answered before is kept.
         """
         task = self._task
-        baseline = await asyncio.to_thread(self._kept.current, task.name)
+        try:
+            baseline = await asyncio.to_thread(self._kept.current, task.name)
+        except NotFound as error:
+            raise ConfigError(str(error)) from error
         self._refuse(baseline)
         suite, checks = await asyncio.to_thread(loaded, self._kept, baseline)
         record = await asyncio.to_thread(self._taken_up, checks)
@@ -275,7 +278,9 @@ class CheckRunner(_Runner):
         result = {
             **summary(verdict),
             "effect": None if found is None else found.as_json(),
-            "firsts": {str(place): answer.as_json() for place, answer in verdict.firsts.items()},
+            "learnt": {
+                str(place): [answer.as_json() for answer in answers] for place, answers in learnt(verdict).items()
+            },
         }
         over = replace(record, finished=self._clock.now(), verdict=verdict.kind, cost_micro=cost, result=result)
         await asyncio.to_thread(self._kept.put_check, over)

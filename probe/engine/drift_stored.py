@@ -63,22 +63,16 @@ def _instance(value: stored.Instance) -> Instance:
 
 
 def grown(suite: Suite, checks: Sequence[CheckRecord]) -> Suite:
-    """``suite`` with the first answers of the unchanged checks since.
+    """``suite`` with what the unchanged checks since have added.
 
-    Only the first of each: how often a probe is asked again depends on what it answers. Nothing is taken from a check after
-    an alarm, nor from one that is suspect until the next has found nothing.
+    Nothing is taken from a check after an alarm, nor from one that is suspect until the next has found nothing.
     """
     more: dict[int, list[Seen]] = {}
     for check in unchanged(checks):
-        for place, answer in check.result.get("firsts", {}).items():
-            more.setdefault(int(place), []).append(Seen.from_json(answer))
-    probes = []
-    for place, probe in enumerate(suite.probes):
-        later = tuple(more.get(place, ()))
-        if later:
-            probe = replace(probe, later=later)
-        probes.append(probe)
-    return Suite(tuple(probes), suite.noise, suite.kind)
+        for place, answers in check.result.get("learnt", {}).items():
+            more.setdefault(int(place), []).extend(Seen.from_json(answer) for answer in answers)
+    probes = tuple(probe.grown(more.get(place, ())) for place, probe in enumerate(suite.probes))
+    return replace(suite, probes=probes)
 
 
 def unchanged(checks: Iterable[CheckRecord]) -> list[CheckRecord]:

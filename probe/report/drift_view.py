@@ -12,13 +12,14 @@ from xml.etree import ElementTree as ET
 from probe.drift.power import Sight
 from probe.engine.budget import money
 from probe.report.clean import safe_text
+from probe.report.pictures import read_picture
 from storage import Baseline, BaselineProbe, CheckRecord, Instance
 
 _MOST_FLIPS = 20  #: shown; the JSON has all
 #: what changed, by the level at which it did
 LEVELS: Mapping[str, str] = {
     "canonical": "answers are other ones",
-    "raw": "answers mean the same and read differently: scores or wording",
+    "raw": "labels are the same, and scores differ where they never did",
     "score": "scores moved",
     "distribution": "how often each answer comes has moved",
 }
@@ -26,10 +27,12 @@ LEVELS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class FlipView:
-    """One probe that answered otherwise. ``proven``: as often in a row as the bound asks for."""
+    """One probe that answered otherwise. ``proven``: as often in a row as the bound asks for. ``picture``: a data URI, of an
+    image."""
 
     name: str
     shown: str
+    picture: str | None
     before: str
     after: str
     level: str
@@ -113,14 +116,18 @@ def check_view(
 
 def _flip(flip: Mapping[str, Any], probes: Sequence[tuple[BaselineProbe, Instance]]) -> FlipView:
     probe, instance = probes[flip["place"]]
+    picture = read_picture(instance.content) if instance.kind == "image" else None
     if instance.kind == "image":
         shown = "a picture"
     else:
         shown = safe_text(instance.content.decode("utf-8", "replace"), one_line=True, limit=160)
+    uri = None if picture is None else picture.uri
     after: Mapping[str, int] = Counter(flip["after"])
     if flip["level"] == "raw":
-        return FlipView(_short(probe.name), shown, "always the same text", "another text", "raw", flip["proven"])
-    return FlipView(_short(probe.name), shown, _counted(flip["before"]), _counted(after), "canonical", flip["proven"])
+        return FlipView(_short(probe.name), shown, uri, "always the same scores", "other scores", "raw", flip["proven"])
+    return FlipView(
+        _short(probe.name), shown, uri, _counted(flip["before"]), _counted(after), "canonical", flip["proven"]
+    )
 
 
 def _counted(labels: Mapping[str, int]) -> str:
@@ -243,7 +250,7 @@ def check_json(view: CheckView) -> dict[str, Any]:
         "verdict": record.verdict,
         "cost_micro": record.cost_micro,
         "currency": view.currency,
-        **{name: value for name, value in record.result.items() if name != "firsts"},
+        **{name: value for name, value in record.result.items() if name != "learnt"},
     }
 
 

@@ -259,9 +259,12 @@ def test_a_baseline_of_another_endpoint_is_refused(server: DriftingServer, store
         check(other, store)
 
 
-def test_scores_that_move_without_a_label_are_an_alarm_of_the_raw_text(server: DriftingServer, store: Store) -> None:
+@pytest.mark.parametrize("batch", [1, 16])
+def test_scores_that_move_without_a_label_are_an_alarm_of_the_raw_text(
+    batch: int, server: DriftingServer, store: Store
+) -> None:
     server.model = straight(labels_only=False)
-    what = task(server)
+    what = task(server, options={"batch": batch})
     make(what, store)
 
     def sharper(inputs: Sequence[Any]) -> list[dict[str, float]]:

@@ -10,7 +10,7 @@ import numpy as np
 from adapters import Instance
 from probe.drift.answers import Seen
 from probe.drift.build import Build, BuildSettings
-from probe.drift.check import Check, Past, Verdict
+from probe.drift.check import Check, Past, Verdict, learnt
 from probe.drift.suite import Suite
 
 Endpoint = Callable[[Instance], Seen | None]
@@ -58,10 +58,8 @@ def checked(suite: Suite, endpoint: Endpoint, past: Past | None = None, **option
 
 def after(suite: Suite, past: Past, verdict: Verdict) -> tuple[Suite, Past]:
     """What a day without an alarm adds."""
-    probes = [
-        probe.grown(verdict.firsts[place]) if place in verdict.firsts else probe
-        for place, probe in enumerate(suite.probes)
-    ]
+    more = learnt(verdict)
+    probes = [probe.grown(more.get(place, ())) for place, probe in enumerate(suite.probes)]
     bands = (verdict.band.figure,) if verdict.band is not None and verdict.band.points else ()
     suspect = verdict.band is not None and verdict.band.suspect
     grown = replace(past, bands=(*past.bands, *bands), band_suspect=suspect, guard=verdict.guard)
