@@ -6,7 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHONS := python3.13 python3.12 python3.11 python3 python3.14
-PYTEST_ARGS ?= -n 2 --dist loadfile
+PYTEST_ARGS ?= -n 2 --dist loadfile --no-loadscope-reorder # else the slowest files come last
 # Server software that the tests start. What one needs clashes with what another needs: each has an environment of its own.
 SERVERS := $(basename $(notdir $(wildcard tests/endpoints/envs/*.lock)))
 SERVER_PYTHON := >=3.11,<3.13

@@ -108,7 +108,7 @@ async def times(throttler: Throttler, count: int) -> list[float]:
 def test_first_come_first_served_and_evenly_spaced(reservations: Reservations) -> None:
     sent, throttler = sharing(reservations, lambda throttler: times(throttler, 60))
     assert sent == sorted(sent)
-    assert sent[-1] - sent[0] >= 59 * 1.03 / LIMIT - 0.015 - 0.001
+    assert sent[-1] - sent[0] >= 59 * 1.03 / LIMIT - 0.015 - 0.005  # the first may be let go a little late
     assert isinstance(throttler, Throttler)
 
 
