@@ -6,6 +6,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from probe.clock import Clock
 from probe.database import open_store, storage_errors, storage_url
 from probe.engine.budget import Budget
 from probe.engine.events import Listener, silent
+from probe.engine.offline import nowhere
 from probe.engine.run import Runner, RunResult, RunSettings
 from probe.engine.session import Predictor, run_sync
 from probe.engine.tasks import ProbeTask, Remote
@@ -47,6 +49,7 @@ async def arun(
     max_time: str | None = None,
     seed: int | None = None,
     storage: str | None = None,
+    offline: bool = False,
     environment: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     on_event: Listener = silent,
@@ -60,6 +63,7 @@ async def arun(
         rate: ``5/s``, instead of the endpoints' own limits.
         max_time: ``90s``, ``30m``; nothing is sent after that.
         storage: database URL, instead of the config's.
+        offline: the ledger answers, however old its answers are; nothing is sent, and what is missing is named.
         on_event: hears everything that happens (``probe.engine.events``).
         on_runner: gets the runner before it starts, to be able to interrupt it.
 
@@ -70,11 +74,10 @@ async def arun(
     project = Project.load(Path(config), environment=os.environ if environment is None else environment, rate=rate)
     tasks = project.tasks(only=only, seed=seed)
     url = storage_url(storage, base=Path()) if storage is not None else project.storage_url
-    settings = project.settings(budget=budget, max_time=max_time, seed=seed)
+    settings = replace(project.settings(budget=budget, max_time=max_time, seed=seed), offline=offline)
+    open_transport = nowhere if offline else project.open_transport
     with storage_errors(), open_store(url) as store:
-        runner = Runner(
-            tasks, store, settings=settings, open_transport=project.open_transport, clock=clock, emit=on_event
-        )
+        runner = Runner(tasks, store, settings=settings, open_transport=open_transport, clock=clock, emit=on_event)
         if on_runner is not None:
             on_runner(runner)
         return results_of(store, await runner.run())

@@ -24,8 +24,38 @@ def shap_explanation(shown: Sequence[Shown]) -> Any:
     Raises:
         ConfigError: shap is not installed, there is nothing to convert, or features, methods or targets differ.
     """
+    names, values, base, data, errors = _alike(shown, "to_shap")
+    one = len(shown) == 1
+    return _module("shap", "to_shap").Explanation(
+        values=values[0] if one else values,
+        base_values=float(base[0]) if one else base,
+        data=data[0] if one else data,
+        feature_names=list(names),
+        error_std=None if np.isnan(errors).any() else errors[0] if one else errors,
+    )
+
+
+def explanation_arrays(shown: Sequence[Shown]) -> dict[str, np.ndarray[Any, Any]]:
+    """What :func:`shap_explanation` is made of, as arrays without objects: ``shap.Explanation(**arrays)``. ``data`` are
+    numbers where all of them are, else texts.
+
+    Raises:
+        ConfigError: there is nothing to convert, or features, methods or targets differ.
+    """
+    names, values, base, data, _ = _alike(shown, "export")
+    try:
+        plain = data.astype(np.float64)
+    except (TypeError, ValueError):
+        plain = np.array([["" if cell is None else str(cell) for cell in row] for row in data], dtype=str)
+    return {"values": values, "base_values": base, "data": plain, "feature_names": np.array(names, dtype=str)}
+
+
+def _alike(
+    shown: Sequence[Shown], asked_by: str
+) -> tuple[tuple[str, ...], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Names, and by explanation values, base values, data and standard errors."""
     if not shown:
-        raise ConfigError("to_shap: there is no explanation to convert")
+        raise ConfigError(f"{asked_by}: there is no explanation to convert")
     names = _names(shown[0])
     for other in shown[1:]:
         for what, differs in (
@@ -35,20 +65,12 @@ def shap_explanation(shown: Sequence[Shown]) -> Any:
         ):
             if differs:
                 raise ConfigError(
-                    f"to_shap: {shown[0].instance.name} and {other.instance.name} do not have the same {what}; "
+                    f"{asked_by}: {shown[0].instance.name} and {other.instance.name} do not have the same {what}; "
                     "convert them one by one"
                 )
     rows = [_row(one) for one in shown]
     values, errors, data = (np.array([row[key] for row in rows]) for key in ("values", "errors", "data"))
-    base = np.array([row["base"] for row in rows])
-    one = len(shown) == 1
-    return _module("shap", "to_shap").Explanation(
-        values=values[0] if one else values,
-        base_values=float(base[0]) if one else base,
-        data=data[0] if one else data,
-        feature_names=list(names),
-        error_std=None if np.isnan(errors).any() else errors[0] if one else errors,
-    )
+    return names, values, np.array([row["base"] for row in rows]), data, errors
 
 
 def data_frame(shown: Sequence[Shown]) -> Any:

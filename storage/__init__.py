@@ -16,6 +16,7 @@ from storage.errors import (
     Locked,
     NotFound,
     ReadOnly,
+    Refused,
     SchemaTooNew,
     SchemaTooOld,
     StorageError,
@@ -23,6 +24,7 @@ from storage.errors import (
 )
 from storage.ledger import Journal
 from storage.limits import Lease, Purse, Reservations, Spent
+from storage.questions import Filter, Share
 from storage.records import (
     Attribution,
     Endpoint,
@@ -51,6 +53,7 @@ __all__ = [
     "Endpoint",
     "Entry",
     "EntryState",
+    "Filter",
     "Instance",
     "InstanceKind",
     "Journal",
@@ -61,11 +64,13 @@ __all__ = [
     "ProbeStatus",
     "Purse",
     "ReadOnly",
+    "Refused",
     "Reservations",
     "Run",
     "RunStatus",
     "SchemaTooNew",
     "SchemaTooOld",
+    "Share",
     "Spent",
     "StorageError",
     "Store",

@@ -100,6 +100,20 @@ def _after_the_answer(before: Standing, entry: Entry) -> Outcome:
     return Outcome(used, late={f"more_{name}": count for name, count in late.items()})
 
 
+def both(first: Entry, second: Entry) -> Entry:
+    """Two records of one evaluation and generation as one: an answer stays, the earlier one if there are two; counts add up.
+
+    They come about where two processes ask the same at the same time and the one puts its answer away before the other's.
+    """
+    over = [each for each in (first, second) if each.state in ("answered", "rejected")]
+    kept = min(over, key=lambda each: (each.state != "answered", each.answered_at or each.sent_at)) if over else second
+    return kept.but(
+        attempts=first.attempts + second.attempts,
+        maybe_billed=first.maybe_billed + second.maybe_billed,
+        cost_micro=first.cost_micro + second.cost_micro,
+    )
+
+
 def _errors(state: EntryState, attempts: int) -> int:
     """Attempts that brought no usable answer; the last one of an intended entry is still in flight."""
     return max(0, attempts - 1) if state in ("answered", "intended") else attempts

@@ -40,9 +40,13 @@ class Database:
         self.shown = self._url.set(query={}).render_as_string(hide_password=True).replace("+psycopg", "")
         self.timeout = timeout
         self.engine = _sqlite(self._url, timeout) if self.is_sqlite else _postgres(self._url, timeout)
-        self._driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
+        self.driver_error: type[Exception] = self.engine.dialect.loaded_dbapi.Error
         self._writers = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         self._singles = self._writers if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # several questions are about one moment; on SQLite they are anyway
+        self._readers = (
+            self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="REPEATABLE READ")
+        )
         # SQLite has one writer: our own threads queue here, which is fair and wakes at once, unlike its busy handler
         self._turn: AbstractContextManager[Any] = threading.Lock() if self.is_sqlite else nullcontext()
 
@@ -54,7 +58,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A consistent view for one or more questions. Raises :class:`StorageError`."""
-        with self.worded(), self.engine.connect() as connection:
+        with self.worded(), self._readers.connect() as connection:
             yield connection
 
     def write(self, work: Callable[[sa.Connection], T], *, single: bool = False) -> T:
@@ -115,7 +119,7 @@ class Database:
             yield
         except SQLAlchemyError as error:
             raise translate(error, self.shown, path=self.path, timeout=self.timeout) from error
-        except self._driver_error as error:  # while a connection was prepared, where SQLAlchemy passes it on as it is
+        except self.driver_error as error:  # while a connection was prepared, where SQLAlchemy passes it on as it is
             wrapped = OperationalError(None, None, error)
             raise translate(wrapped, self.shown, path=self.path, timeout=self.timeout) from error
 

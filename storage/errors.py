@@ -14,6 +14,7 @@
     ├── Unstorable           a value the schema refuses: the caller's mistake, nothing else is affected
     ├── NotFound             no run, instance, endpoint of that id
     │   └── Ambiguous        several runs begin like that
+    ├── Refused              somebody's own SQL that is wrong, does more than read, or takes too long (readonly.py)
     └── Closed               the journal was closed before
 
 Messages are shown to users as they are: each says what was seen, where, and what to do. They never hold a password.
@@ -76,6 +77,10 @@ class NotFound(StorageError):
 
 class Ambiguous(NotFound):
     """More than one thing is meant."""
+
+
+class Refused(StorageError):
+    """The statement does something else than reading, is wrong, or takes too long."""
 
 
 class Closed(StorageError):

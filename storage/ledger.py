@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import sqlalchemy as sa
 
-from storage import rows
+from storage import packs, rows
 from storage.accounts import Standing, UsageTally, merge
 from storage.connect import Database, chunks
 from storage.errors import Closed, StorageError, Unstorable
@@ -26,7 +26,6 @@ from storage.records import Entry
 from storage.schema import body, endpoint, evaluation, usage_day
 from storage.store import Store
 
-_ONE_WRITER = sa.text("SELECT pg_advisory_xact_lock(7236836371)")  # any number that is ours
 _STANDING = (
     sa.select(*(evaluation.c[name] for name in Standing.COLUMNS))
     .where(evaluation.c.key.in_(sa.bindparam("keys", expanding=True)))
@@ -199,9 +198,7 @@ class _Writer:
             yield from ((call, None) for call in calls)
 
     def _apply(self, connection: sa.Connection, calls: list[_Call]) -> None:
-        if connection.dialect.name == "postgresql":
-            # one journal at a time, as SQLite has it anyway: what a row changes in the accounts depends on how it stands
-            connection.execute(_ONE_WRITER)
+        packs.take_turn(connection)  # what a row changes in the accounts depends on how it stands
         entries = [entry for call in calls for entry in call.entries]
         before = self._standing(connection, entries)
         written: dict[tuple[bytes, int], Entry] = {}

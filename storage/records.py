@@ -42,6 +42,8 @@ class Entry:
     item: int = 0  #: which input of the request this was
     items: int = 1  #: how many inputs the request carried
     error: str | None = None  #: why it was rejected or failed
+    #: the pack it was found in; not a part of it, and never written
+    pack: int | None = field(default=None, compare=False, repr=False)
 
     def but(self, **changes: Any) -> Entry:
         """A copy with ``changes``."""

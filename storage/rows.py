@@ -19,7 +19,7 @@ from storage.schema import endpoint, evaluation, instance, run
 
 Row = dict[str, Any]
 
-_ENTRY_COLUMNS = tuple(field.name for field in fields(Entry))
+_ENTRY_COLUMNS = tuple(field.name for field in fields(Entry) if field.name != "pack")
 _SCORES = _ENTRY_COLUMNS.index("scores")
 _ENTRY_VALUES = attrgetter(*_ENTRY_COLUMNS)
 #: Columns of ``evaluation`` in the order of the fields of :class:`Entry`.

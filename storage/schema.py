@@ -1,7 +1,8 @@
 """The tables. Every change here needs a migration in ``migrations/versions``; a test compares the two.
 
 Legible by hand in ``sqlite3``, ``psql`` and ``datasette``: times are UTC, enums are words, settings and scores are JSON,
-money is integer micro-units. Hashes and ledger keys are 32-byte binaries (``hex(key)``, ``encode(key, 'hex')``).
+money is integer micro-units. Hashes and ledger keys are 32-byte binaries (``hex(key)``, ``encode(key, 'hex')``). What is over
+is folded into packs, compressed columns that FORMAT.md shows how to read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from storage.columns import Count, Figure, Json, Moment, Words
 from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
 
 #: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
-REVISION = "0002"
+REVISION = "0003"
 VERSION_TABLE = "probe_schema"
 
 metadata = sa.MetaData(
@@ -117,6 +118,12 @@ probe = sa.Table(
     sa.Column("error", Words),
     sa.UniqueConstraint("id"),
     sa.UniqueConstraint("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash"),
+    sa.Index(
+        None,
+        "segments_sha",
+        sqlite_where=sa.text("segments_sha IS NOT NULL"),
+        postgresql_where=sa.text("segments_sha IS NOT NULL"),
+    ),
     _one_of("status", ProbeStatus),
 )
 
@@ -159,6 +166,63 @@ evaluation = sa.Table(
     sa.Column("error", Words),
     _digest("key"),
     _one_of("state", EntryState),
+    sa.Index(None, "body_sha"),
+)
+
+# Evaluations that are over, many in a blob of columns (pack.py); until then they are rows of ``evaluation``.
+pack = sa.Table(
+    "pack",
+    metadata,
+    sa.Column("number", Count, primary_key=True),
+    sa.Column("run_id", Words, sa.ForeignKey("run.id"), nullable=False),
+    sa.Column("endpoint_id", Words, sa.ForeignKey("endpoint.id"), nullable=False),
+    sa.Column("evaluations", sa.BigInteger, nullable=False),
+    sa.Column("answered", sa.BigInteger, nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("cost_micro", sa.BigInteger, nullable=False),
+    sa.Column("first_sent", Moment, nullable=False),
+    sa.Column("last_sent", Moment, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),  # of the hashes of the evaluations (evidence.py)
+    sa.Column("body_count", sa.BigInteger, nullable=False),  # bodies that are kept
+    sa.Column("bodies", sa.LargeBinary),  # response bodies, compressed together
+    sa.Column("bodies_root", sa.LargeBinary),  # of the hashes of the bodies; stays when they are dropped
+    sa.Index(None, "run_id"),
+    _digest("root"),
+    _digest("bodies_root"),
+)
+
+# Where in the packs a key is (index.py).
+index_sheaf = sa.Table(
+    "index_sheaf",
+    metadata,
+    sa.Column("number", Count, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("bits", sa.Integer, nullable=False),
+)
+
+index_page = sa.Table(
+    "index_page",
+    metadata,
+    sa.Column("sheaf", Count, sa.ForeignKey("index_sheaf.number"), primary_key=True),
+    sa.Column("page", sa.Integer, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+# What was there when: each link holds the one before (evidence.py). Rows are added, never changed.
+chain = sa.Table(
+    "chain",
+    metadata,
+    sa.Column("seq", Count, primary_key=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("what", Words, nullable=False),
+    sa.Column("run_id", Words),  # not a foreign key: the chain outlives what it is about
+    sa.Column("note", Words, nullable=False),
+    sa.Column("root", sa.LargeBinary, nullable=False),
+    sa.Column("previous", sa.LargeBinary, nullable=False),
+    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("what IN ('run', 'prune')", name="what"),
+    _digest("hash"),
 )
 
 body = sa.Table(

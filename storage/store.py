@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Any, Self, get_args
 
+import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
-from storage import migrations, rows
+from storage import asked, chain, lookup, migrations, packs, rows
 from storage.columns import feature_key
 from storage.connect import Database, chunks
 from storage.errors import Ambiguous, NotFound
+from storage.pack import KEY_BYTES
 from storage.records import Asked, Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
-from storage.schema import attribution, body, endpoint, evaluation, feature, instance, probe, run, usage_day
+from storage.schema import attribution, body, endpoint, evaluation, feature, instance, pack, probe, run, usage_day
 
 _RESUMABLE: tuple[RunStatus, ...] = ("running", "interrupted", "partial")
 
@@ -61,33 +65,21 @@ class Store:
     # --- the ledger, read ---
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
-        """The newest generation of each of ``keys`` that is in the ledger."""
-        newest: dict[bytes, Entry] = {}
-        for entry in self._entries(keys):
-            known = newest.get(entry.key)
-            if known is None or entry.generation > known.generation:
-                newest[entry.key] = entry
-        return newest
+        """The newest generation of each of ``keys`` that is in the ledger. Keys may be cut to 12 bytes. Raises ``Damaged``."""
+        return {key: found[-1] for key, found in self._found(keys).items()}
 
     def entries(self, keys: Sequence[bytes]) -> list[Entry]:
-        """Every generation of each of ``keys``: in the order of ``keys``, oldest generation first."""
-        found: dict[bytes, list[Entry]] = {}
-        for entry in self._entries(keys):
-            found.setdefault(entry.key, []).append(entry)
-        return [
-            entry
-            for key in dict.fromkeys(keys)
-            for entry in sorted(found.get(key, ()), key=lambda entry: entry.generation)
-        ]
+        """Every generation of each of ``keys``: in the order of ``keys``, oldest generation first. Raises ``Damaged``."""
+        found = self._found(keys)
+        return [entry for key in dict.fromkeys(keys) for entry in found.get(key, ())]
 
-    def _entries(self, keys: Sequence[bytes]) -> Iterator[Entry]:
+    def _found(self, keys: Sequence[bytes]) -> dict[bytes, list[Entry]]:
         with self.database.reading() as connection:
-            for some in chunks(keys):
-                for row in connection.execute(rows.ENTRY_SELECT.where(evaluation.c.key.in_(some))):
-                    yield rows.to_entry(row)
+            return lookup.found(connection, self.url, keys)
 
     def bodies(self, shas: Sequence[bytes]) -> dict[bytes, bytes]:
-        """The stored bodies by SHA-256; those that were pruned or never stored are missing. Raises :class:`Damaged`."""
+        """The stored bodies by SHA-256; those that were pruned, never stored or put into packs are missing. Raises
+        :class:`Damaged`."""
         found: dict[bytes, bytes] = {}
         with self.database.reading() as connection:
             for some in chunks(shas, 500):  # a body may be megabytes
@@ -100,8 +92,19 @@ class Store:
         return found
 
     def body(self, sha: bytes) -> bytes | None:
-        """One stored body by SHA-256, ``None`` if it was pruned or never stored. Raises :class:`Damaged`."""
+        """One stored body by SHA-256, as :meth:`bodies`. Raises :class:`Damaged`."""
         return self.bodies([sha]).get(sha)
+
+    def bodies_of(self, entries: Sequence[Entry]) -> dict[bytes, bytes]:
+        """The response bodies of ``entries``, by SHA-256; those that were pruned are missing. Raises :class:`Damaged`."""
+        wanted = {entry.body_sha: entry.pack for entry in entries if entry.body_sha is not None}
+        numbers = sorted({number for number in wanted.values() if number is not None})
+        found: dict[bytes, bytes] = {}
+        if numbers:
+            with self.database.reading() as connection:
+                found = packs.contents(connection, self.url, numbers)
+        found = {sha: found[sha] for sha in wanted if sha in found}
+        return found | self.bodies(sorted(sha for sha in wanted if sha not in found))
 
     def spent(self, run_id: str) -> tuple[int, int]:
         """Requests that the evaluations of a run took, and what they cost in micro-units, as far as the ledger knows."""
@@ -109,7 +112,21 @@ class Store:
         question = sa.select(first, sa.func.sum(evaluation.c.cost_micro)).where(evaluation.c.run_id == run_id)
         with self.database.reading() as connection:
             requests, micro = connection.execute(question).one()
-        return int(requests or 0), int(micro or 0)
+            away = packs.summed(connection, run_id)
+        return int(requests or 0) + away[0], int(micro or 0) + away[1]
+
+    def put_away(self, entries: Sequence[Entry], bodies: Sequence[bytes] = ()) -> None:
+        """Store evaluations that are over, with their bodies, in packs: quicker than a :class:`Journal`, for very many at a
+        time that were answered elsewhere. They must not be in the ledger yet; usage does not count them."""
+        contents = {hashlib.sha256(content).digest(): content for content in bodies}
+        prepared = [packs.prepare(group, contents) for group in packs.grouped(entries)]
+
+        def work(connection: sa.Connection) -> None:
+            packs.take_turn(connection)
+            for each in prepared:
+                packs.insert(connection, each)
+
+        self.database.write(work)
 
     # --- results, written ---
 
@@ -118,13 +135,20 @@ class Store:
         self.database.write(lambda connection: connection.execute(run.insert().values(rows.simple_row(value))))
 
     def finish_run(self, run_id: str, status: RunStatus, finished: datetime, totals: Mapping[str, int]) -> None:
-        """Say how a run ended; a resumed run may end several times. Raises :class:`NotFound`."""
+        """Say how a run ended; a resumed run may end several times. Raises :class:`NotFound`.
+
+        Evaluations of a finished run that no probe asked for are put into packs, and the run becomes a link of the chain.
+        """
         change = run.update().where(run.c.id == run_id)
 
         def work(connection: sa.Connection) -> None:
             done = connection.execute(change.values(status=status, finished=finished, totals=dict(totals)))
             if not done.rowcount:
                 raise NotFound(f"{self.url}: no run {run_id!r}")
+            packs.take_turn(connection)
+            if status == "finished":
+                packs.fold(connection, evaluation.c.run_id == run_id)
+            chain.add_run(connection, run_id, at=finished, note=status)
 
         self.database.write(work)
 
@@ -149,16 +173,19 @@ class Store:
     def save_probe(self, value: Probe) -> None:
         """Store a probe with its attributions. The same probe of the same run saved again takes the place of the first.
 
-        "The same": equal run, name, instance, endpoint, method and ``params_hash``. All of it is stored, or nothing.
+        "The same": equal run, name, instance, endpoint, method and ``params_hash``. Unless it is partial, its evaluations
+        are put into packs. All of it is stored, or nothing.
         """
         row = rows.probe_row(value)
-        statement = self.database.insert(probe).values(row)
         same = ("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash")
-        change = {name: statement.excluded[name] for name in row if name not in same}
-        upsert = statement.on_conflict_do_update(index_elements=same, set_=change).returning(probe.c.number)
+        keys = [] if value.status == "partial" else asked.keys_in(value.table)
 
         def work(connection: sa.Connection) -> None:
-            number = connection.execute(upsert).scalar_one()
+            kept = self._folded(connection, value, keys) if keys else value.table
+            statement = self.database.insert(probe).values(row | {"asked": kept})
+            change = {name: statement.excluded[name] for name in row if name not in same}
+            upsert = statement.on_conflict_do_update(index_elements=same, set_=change)
+            number = connection.execute(upsert.returning(probe.c.number)).scalar_one()
             connection.execute(attribution.delete().where(attribution.c.probe_number == number))
             if value.attributions:
                 ids = self._feature_ids(connection, [one.feature for one in value.attributions])
@@ -172,6 +199,13 @@ class Store:
                 )
 
         self.database.write(work)
+
+    def _folded(self, connection: sa.Connection, value: Probe, keys: Sequence[bytes]) -> bytes:
+        """Put the evaluations of ``keys`` into packs; return the probe's table with their places."""
+        packs.take_turn(connection)
+        places = packs.fold(connection, evaluation.c.endpoint_id == value.endpoint_id, keys=keys)
+        left = [key[:KEY_BYTES] for key in keys if key[:KEY_BYTES] not in places]
+        return asked.slim(value.table, places | packs.locate(connection, self.url, left))
 
     def _feature_ids(self, connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
         def known() -> dict[str, int]:
@@ -266,9 +300,22 @@ class Store:
                     table,
                 ) in connection.execute(question):
                     finished = status == "finished"
-                    asked = Asked(instance_id, endpoint_id, method, digest, params, finished, version, table)
-                    found.append((number, asked))
-        return [asked for _, asked in sorted(found, key=lambda each: each[0])]
+                    whole = self._whole(connection, table)
+                    one = Asked(instance_id, endpoint_id, method, digest, params, finished, version, whole)
+                    found.append((number, one))
+        return [one for _, one in sorted(found, key=lambda each: each[0])]
+
+    def table(self, value: Probe) -> bytes:
+        """The coalitions of a stored probe and their ledger keys, cut to 12 bytes: ``.npz``. Raises :class:`Damaged`."""
+        with self.database.reading() as connection:
+            return self._whole(connection, value.table)
+
+    def _whole(self, connection: sa.Connection, kept: bytes) -> bytes:
+        def keys_of(numbers: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+            found = packs.load(connection, self.url, pack.c.number.in_(numbers), bodies=False)
+            return {each.number: each.keys for each in found}
+
+        return asked.whole(kept, keys_of, where=f"{self.url}: the coalitions of a probe")
 
     def instance(self, instance_id: str) -> Instance:
         """The input of that id. Raises :class:`NotFound`."""
@@ -300,6 +347,13 @@ class Store:
             }
             by_state: dict[str, int] = dict.fromkeys(get_args(EntryState), 0)
             by_state |= {str(state): count for state, count in connection.execute(states)}
+            away = connection.execute(
+                sa.select(*(sa.func.sum(pack.c[name]) for name in ("evaluations", "answered", "body_count")))
+            ).one()
+        every, answers, kept = (int(count or 0) for count in away)
+        by_state["answered"] += answers
+        by_state["rejected"] += every - answers
+        counted["bodies"] += kept
         return counted | {"evaluations": sum(by_state.values())} | by_state
 
     # --- how ---

@@ -39,3 +39,17 @@ def separable(
     """Which values (n,) have an interval without 0. Where the standard error is unknown: no."""
     apart: NDArray[np.bool_] = np.abs(values) > half_widths(std_errors, dof=dof, level=level)
     return apart
+
+
+def p_values(values: Floats, std_errors: Floats, *, dof: float | None = None) -> Floats:
+    """Two-sided p-values (n,) of "it is 0" by Student's t with ``dof`` degrees of freedom (normal if ``None``).
+
+    NaN where value or standard error are unknown. Where the standard error is 0: 0, or 1 for a value of 0.
+    """
+    values, errors = np.asarray(values, dtype=np.float64), np.asarray(std_errors, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where((values == 0) & (errors == 0), 0.0, np.abs(values) / errors)
+    free = np.inf if dof is None or math.isinf(dof) else max(1.0, dof)
+    tails = scipy.special.ndtr(-ratio) if math.isinf(free) else scipy.special.stdtr(free, -ratio)
+    found: Floats = 2 * np.asarray(tails)
+    return found

@@ -12,7 +12,7 @@ import click
 
 import probe.errors as errors
 from adapters import AdapterError, Secrets
-from storage import NotFound
+from storage import NotFound, Refused
 from storage import StorageError as StoreFailure
 
 #: Command → module. What takes long to import (scikit-learn, scikit-image, scipy) is imported where a command needs it, so
@@ -25,6 +25,12 @@ _COMMANDS = {
     "survey": "probe.cli.survey",
     "show": "probe.cli.show",
     "ls": "probe.cli.ls",
+    "query": "probe.cli.query",
+    "diff": "probe.cli.diff",
+    "export": "probe.cli.export",
+    "import": "probe.cli.import_",
+    "bundle": "probe.cli.bundle",
+    "verify": "probe.cli.verify",
     "report": "probe.cli.report",
     "explain": "probe.cli.explain",
     "db": "probe.cli.db",
@@ -80,7 +86,7 @@ def _run(args: list[str] | None) -> int:
         return _fail("interrupted; the same command goes on where it stopped", 130)
     except errors.ProbeError as error:
         return _fail(str(error), error.exit_code)
-    except NotFound as error:  # a run id that was mistyped is no failure of the database
+    except (NotFound, Refused) as error:  # a slip in a run id or a statement is no failure of the database
         return _fail(str(error), errors.ConfigError.exit_code)
     except StoreFailure as error:
         return _fail(str(error), errors.StorageError.exit_code)

@@ -28,6 +28,7 @@ _MOST_REASONS = 5  #: lines on standard error; the results name them all
 @run_options
 @json_option
 @click.option("--report", type=click.Path(path_type=Path), help="Write the HTML report to this file.")
+@click.option("--offline", is_flag=True, help="Use the ledger's answers, however old, and send nothing.")
 @click.option("--quiet", is_flag=True, help="No progress on standard error.")
 def command(
     config_path: Path,
@@ -39,11 +40,13 @@ def command(
     seed: int | None,
     as_json: bool,
     report: Path | None,
+    offline: bool,
     quiet: bool,
 ) -> int:
     """Send what the ledger lacks, explain, store, and show the result.
 
-    Interrupted, or out of budget? The same command goes on where it stopped; nothing is paid for twice.
+    Interrupted, or out of budget? The same command goes on where it stopped; nothing is paid for twice. With --offline
+    another method, target or setting is computed from answers that are there; what is missing is named.
     """
     if report is not None:
         check_writable(report)  # before anything is paid for
@@ -62,6 +65,7 @@ def command(
                 max_time=max_time,
                 seed=seed,
                 storage=storage,
+                offline=offline,
                 on_event=progress.hear,
                 on_runner=stop_on_signals,
             )

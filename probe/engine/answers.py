@@ -132,16 +132,7 @@ class Answers:
     def table(self) -> CoalitionTable:
         """The coalitions all of whose evaluations are answered: mean over copies and repeats, and its variance as far as
         repeats tell it (pooled over the table, because one row has too few)."""
-        whole = ~np.isnan(self._values).any(axis=1)
-        values = self._values[whole].reshape(-1, self.task.masker.copies, self.task.repeats)
-        noise = np.zeros(len(values))
-        first = values[:, :, :1]
-        apart = values - first  # exactly 0 where repeats agree: a deterministic endpoint's scores stay what they are
-        if self.task.repeats > 1 and len(values):
-            noise[:] = apart.var(axis=2, ddof=1).mean() / (self.task.repeats * self.task.masker.copies)
-        means = first[:, :, 0] + apart.mean(axis=2)
-        copies = means if means.shape[1] > 1 else None
-        return CoalitionTable(self.coalitions[whole], means.mean(axis=1), noise, copies)
+        return averaged(self.coalitions, self._values, copies=self.task.masker.copies, repeats=self.task.repeats)
 
     def base_by_copy(self) -> Floats | None:
         """The score with every feature replaced, by background row (copies,); ``None`` if it is not known."""
@@ -208,6 +199,19 @@ class Answers:
                 )
             )
         return tuple(found)
+
+
+def averaged(coalitions: Bools, values: Floats, *, copies: int, repeats: int) -> CoalitionTable:
+    """The table of ``coalitions`` (m, n) with ``values`` (m, copies × repeats), copies first; see :meth:`Answers.table`."""
+    whole = ~np.isnan(values).any(axis=1)
+    values = values[whole].reshape(-1, copies, repeats)
+    noise = np.zeros(len(values))
+    first = values[:, :, :1]
+    apart = values - first  # exactly 0 where repeats agree: a deterministic endpoint's scores stay what they are
+    if repeats > 1 and len(values):
+        noise[:] = apart.var(axis=2, ddof=1).mean() / (repeats * copies)
+    means = first[:, :, 0] + apart.mean(axis=2)
+    return CoalitionTable(coalitions[whole], means.mean(axis=1), noise, means if copies > 1 else None)
 
 
 def _shape(instance: Instance) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ _MOST_USELESS = 2  #: answers to one request that are not as described
 class Stop:
     """Why an endpoint gets no more requests."""
 
-    kind: str  #: auth, quota, broken, down, usage, budget, time, interrupted
+    kind: str  #: auth, quota, broken, down, usage, budget, time, interrupted, offline
     reason: str
 
 

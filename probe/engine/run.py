@@ -29,6 +29,7 @@ from probe.engine.events import EvaluationDone, Listener, RunFinished, RunStarte
 from probe.engine.explained import finished_event, probe_record
 from probe.engine.journal import AsyncJournal
 from probe.engine.known import Earlier
+from probe.engine.offline import Missing
 from probe.engine.outcome import Stop
 from probe.engine.purse import shared_budget
 from probe.engine.retry import RetryPolicy
@@ -57,6 +58,7 @@ class RunSettings:
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     max_time: timedelta | None = None  #: after which nothing more is sent
     throttlers: Mapping[str, Throttler] = field(default_factory=dict)  #: by endpoint name, instead of our own
+    offline: bool = False  #: the ledger answers, however old its answers are, and nobody else
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +105,21 @@ class Runner:
         emit: Listener = silent,
         new_id: Callable[[], str] = lambda: secrets.token_hex(4),
     ) -> None:
-        self._tasks = tasks
+        # offline, any answer will do
+        self._tasks = [replace(task, fresh=timedelta.max) for task in tasks] if settings.offline else tasks
         self._store = store
         self._settings = settings
         self._open_transport = open_transport
         self._clock = clock or Clock()
         self._emit = emit
         self._new_id = new_id
-        self._states = [Answers(bill) for bill in bills(tasks)]
+        self._states = [Answers(bill) for bill in bills(self._tasks)]
         self._dispatchers: dict[str, Dispatcher] = {}
         self._interrupted = False
         self._unsure = 0
         self._left: dict[str, int] = {}  # evaluations without an answer, by endpoint
         self._probes: dict[str, records.Probe] = {}
+        self._missing: dict[str, Missing] = {}  # offline, by endpoint name
 
     def interrupt(self) -> None:
         """Send nothing more, wait for what is in flight, store everything. The same command goes on later."""
@@ -283,6 +287,11 @@ class Runner:
             needs = round_.needs[endpoint_id]
             wanted = [key for key in needs.missing(whole=whole) if whole or _wanted(needs.need(key))]
             dispatcher = self._dispatchers[endpoint_id]
+            if self._settings.offline:
+                missing = self._missing.setdefault(dispatcher.adapter.name, Missing())
+                for key in wanted:
+                    missing.add(needs.need(key))
+                return
 
             def on_answer(answer: Answer) -> None:
                 need = needs.forget(answer.entry.key)
@@ -362,6 +371,7 @@ class Runner:
             for dispatcher in self._dispatchers.values()
             if dispatcher.stopped is not None
         }
+        stops |= {name: Stop("offline", missing.words) for name, missing in self._missing.items() if missing.count}
         usage_errors = tuple(state.failure for state in self._states if state.failure_is_usage and state.failure)
         state_of = {id(task): state for state in self._states for task in state.bill.tasks}
         ids = dict.fromkeys(self._probe_id(task, state_of[id(task)]) for task in self._tasks)

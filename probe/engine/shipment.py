@@ -159,6 +159,6 @@ def _seen(reply: Reply) -> dict[str, Any]:
     return {
         "http_status": response.status,
         "content_type": response.header("content-type"),
-        "elapsed": response.elapsed,
+        "elapsed": round(response.elapsed, 6),  # which takes half the space of a float
         "body_sha": reply.sha,
     }

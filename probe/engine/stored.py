@@ -15,8 +15,7 @@ def read_predictions(store: Store, stored: Sequence[tuple[Entry, Adapter]]) -> l
     Scores kept beside the entry are used if the rules of reading have not changed since; otherwise the stored body is read
     again, once for all the items of a batch.
     """
-    wanted = {entry.body_sha for entry, adapter in stored if _to_parse(entry, adapter) and entry.body_sha}
-    bodies = store.bodies(sorted(wanted))
+    bodies = store.bodies_of([entry for entry, adapter in stored if _to_parse(entry, adapter)])
     parsed: dict[tuple[str, bytes, int], list[Prediction | ItemError]] = {}
     results: list[Prediction | None] = []
     for entry, adapter in stored:

@@ -56,7 +56,7 @@ def rules(connection: sa.Connection) -> dict[str, Any]:
             sorted((key["name"] or "", str(key["options"])) for key in inspector.get_foreign_keys(table)),
             inspector.get_pk_constraint(table),
             sorted(inspector.get_unique_constraints(table), key=str),
-            sorted(inspector.get_indexes(table), key=str),
+            sorted((str(each["name"]), each["column_names"], _where(each)) for each in inspector.get_indexes(table)),
         )
         for table in tables
     }
@@ -64,6 +64,11 @@ def rules(connection: sa.Connection) -> dict[str, Any]:
         texts = connection.execute(sa.text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
         found["without row ids"] = sorted(name for name, text in texts if re.search(r"WITHOUT ROWID$", text))
     return found
+
+
+def _where(index: Any) -> list[str]:
+    """Which rows a partial index covers."""
+    return sorted(str(value) for value in index.get("dialect_options", {}).values())
 
 
 def test_upgrading_what_is_newest_keeps_what_is_stored(storage_url: str) -> None:

@@ -1,0 +1,102 @@
+"""What shows that nothing was altered since: a hash of every evaluation, a root of every run, and a chain of roots.
+
+The trees are those of RFC 6962, section 2.1: a leaf is SHA-256(0x00 ‖ what it is of), a node SHA-256(0x01 ‖ left ‖ right). A
+leaf of the first tree is the line of JSON that :func:`line` makes of an evaluation, of the second a body's SHA-256. A chain
+shows order and integrity. It does not show that whoever wrote it was honest: he may have written all of it anew. To show that
+to others, give away a link's hash (or a signed bundle) while nobody knows yet what it will be good for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.pack import KEY_BYTES, micros
+from storage.records import Entry
+
+EMPTY = hashlib.sha256(b"").digest()
+#: What the first link holds in place of the one before.
+BEGINNING = bytes(32)
+
+
+def line(entry: Entry) -> bytes:
+    """An evaluation as a line of JSON, without the line end: the same for a row and what a pack makes of it.
+
+    Times are microseconds since 1970 (UTC), keys the first 12 bytes in hex; the body is in a tree of its own.
+    """
+    said: dict[str, object] = {
+        "key": entry.key[:KEY_BYTES].hex(),
+        "generation": entry.generation,
+        "state": entry.state,
+        "run": entry.run_id,
+        "endpoint": entry.endpoint_id,
+        "sent": micros(entry.sent_at),
+        "answered": None if entry.answered_at is None else micros(entry.answered_at),
+        "attempts": entry.attempts,
+        "maybe_billed": entry.maybe_billed,
+        "cost_micro": entry.cost_micro,
+        "elapsed": entry.elapsed,
+        "scores": entry.scores,
+        "floor": entry.floor,
+        "censored": entry.censored,
+        "parser": entry.parser,
+        "status": entry.http_status,
+        "type": entry.content_type,
+        "item": entry.item,
+        "items": entry.items,
+        "error": entry.error,
+    }
+    return _ENCODER(said).encode()
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def leaf(content: bytes) -> bytes:
+    """The hash of a leaf."""
+    return hashlib.sha256(b"\0" + content).digest()
+
+
+def root(leaves: Iterable[bytes]) -> bytes:
+    """The root over the hashes of leaves, in their order."""
+    level = list(leaves)
+    if not level:
+        return EMPTY
+    sha256 = hashlib.sha256
+    while len(level) > 1:
+        paired = [sha256(b"\1" + level[i] + level[i + 1]).digest() for i in range(0, len(level) - 1, 2)]
+        level = paired + level[len(level) & ~1 :]
+    return level[0]
+
+
+def entries_root(entries: Sequence[Entry]) -> bytes:
+    """Over the evaluations of a pack."""
+    return root(leaf(line(entry)) for entry in entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link of the chain. ``root``: of the run, over its packs; of a prune, over what was dropped."""
+
+    seq: int
+    at: datetime
+    what: str
+    run_id: str | None
+    note: str
+    root: bytes
+    previous: bytes
+    hash: bytes
+
+    def expected(self) -> bytes:
+        """What ``hash`` must be."""
+        said = [self.seq, micros(self.at), self.what, self.run_id, self.note, self.root.hex(), self.previous.hex()]
+        return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).digest()
+
+
+def link(*, seq: int, at: datetime, what: str, run_id: str | None, note: str, root: bytes, previous: bytes) -> Link:
+    """A link after the one whose hash is ``previous``."""
+    bare = Link(seq, at, what, run_id, note, root, previous, b"")
+    return Link(seq, at, what, run_id, note, root, previous, bare.expected())
