@@ -31,6 +31,7 @@ _COMMANDS = {
     "import": "probe.cli.import_",
     "bundle": "probe.cli.bundle",
     "verify": "probe.cli.verify",
+    "serve": "probe.cli.serve",
     "report": "probe.cli.report",
     "explain": "probe.cli.explain",
     "db": "probe.cli.db",

@@ -61,7 +61,7 @@ def render_report(
         )
         for number, one in enumerate(explained, start=1)
     ]
-    template = _environment().get_template("report.html.j2")
+    template = environment().get_template("report.html.j2")
     return template.render(
         run=run,
         totals=run_totals(run, currency=currency),
@@ -78,7 +78,7 @@ def explanation_fragment(shown: Shown, *, currency: str = "USD") -> str:
     digest = hashlib.sha256(f"{shown.probe.id}\0{shown.instance.id}".encode("utf-8", "replace")).hexdigest()[:12]
     picture = read_picture(shown.instance.content) if shown.instance.kind == "image" else None
     drawn = view(shown, anchor=f"px-{digest}", picture=picture, picture_name=f"px-{digest}-i", currency=currency)
-    return _environment().get_template("fragment.html.j2").render(view=drawn, currency=currency)
+    return environment().get_template("fragment.html.j2").render(view=drawn, currency=currency)
 
 
 def _what(shown: Shown) -> str:
@@ -107,10 +107,11 @@ def _finalize(value: Any) -> Any:
     return safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-@lru_cache(maxsize=1)
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+@lru_cache(maxsize=4)
+def environment(*folders: Path) -> Environment:
+    """The templates of reports and, before them, those in ``folders``, which may use them."""
+    found = Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -118,15 +119,15 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
+    found.filters.update(
         moment=figures.moment, duration=figures.duration, figure=figures.figure, count=figures.count
     )
-    environment.filters["money"] = figures.money
-    environment.filters["short"] = lambda text, limit=80: safe_text(text, one_line=True, limit=limit)
-    environment.globals.update(
+    found.filters["money"] = figures.money
+    found.filters["short"] = lambda text, limit=80: safe_text(text, one_line=True, limit=limit)
+    found.globals.update(
         light_shades=palette.shades(dark=False),
         dark_shades=palette.shades(dark=True),
         gradient=palette.gradient(),
         curve=curves,
     )
-    return environment
+    return found
