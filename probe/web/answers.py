@@ -6,14 +6,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastapi import HTTPException
 
+from adapters import Prediction
 from probe.engine.recorded import Recorded, is_survey, recorded, target_of
+from probe.engine.stored import read_predictions
 from probe.report.queried import COLUMNS, Found
+from probe.targets import Target
 from probe.web import models
 from probe.web.rebuilt import Rebuilder, Rebuilt, off
 from probe.web.service import Service
@@ -34,6 +38,7 @@ class Evaluated:
     kept: int  #: features that were left as they are
     repeat: int
     entry: Entry | None
+    prediction: Prediction | None
     score: float | None
     key: bytes
 
@@ -59,46 +64,80 @@ class Evaluated:
 class Asked:
     """The evaluations of one stored explanation. A survey has none of its own: its queries are of many inputs."""
 
-    def __init__(self, store: Store, probe: Probe) -> None:
+    def __init__(self, service: Service, probe: Probe) -> None:
         self.probe = probe
+        self._service = service
         self._found: Recorded | None = None
         if probe.table and not is_survey(probe):
-            self._found = recorded(store, probe)
-            self._scores = self._found.values(target_of(probe))
+            self._found = recorded(service.store, probe)
 
     def __len__(self) -> int:
         return 0 if self._found is None else len(self._found.keys) * self._found.width
 
-    def __getitem__(self, number: int) -> Evaluated:
-        if self._found is None or not 0 <= number < len(self):
-            raise IndexError(number)
-        row, column = divmod(number, self._found.width)
-        coalition = self._found.coalitions[row]
-        score = float(self._scores[row, column])
-        return Evaluated(
-            number=number,
-            off=tuple(off(coalition, self.probe.features)),
-            kept=int(np.count_nonzero(coalition)),
-            repeat=column,
-            entry=self._found.entries[row][column],
-            score=score if math.isfinite(score) else None,
-            key=self._found.keys[row][column],
-        )
-
     def slice(self, start: int, count: int) -> list[Evaluated]:
         """``count`` of them from ``start`` on."""
-        return [self[number] for number in range(start, min(len(self), start + count))]
+        found = self._found
+        if found is None:
+            return []
+        places = [divmod(number, found.width) for number in range(start, min(len(self), start + count))]
+        entries = [found.entries[row][column] for row, column in places]
+        target = target_of(self.probe)
+        return [
+            Evaluated(
+                number=row * found.width + column,
+                off=tuple(off(found.coalitions[row], self.probe.features)),
+                kept=int(np.count_nonzero(found.coalitions[row])),
+                repeat=column,
+                entry=entry,
+                prediction=prediction,
+                score=None if prediction is None else _score(target, prediction),
+                key=found.keys[row][column],
+            )
+            for (row, column), entry, prediction in zip(places, entries, self._predictions(entries), strict=True)
+        ]
 
-    def rebuild(self, service: Service, number: int) -> Rebuilt:
+    def one(self, number: int) -> Evaluated:
+        """Number ``number``, from 0. Raises :class:`HTTPException`."""
+        if not 0 <= number < len(self):
+            raise HTTPException(404, f"probe {self.probe.id!r} has {len(self)} requests, numbered from 0")
+        return self.slice(number, 1)[0]
+
+    def rebuild(self, number: int) -> Rebuilt:
         """What evaluation ``number`` sent."""
         assert self._found is not None  # noqa: S101 - for the type checker: only what was found has a number
         row, column = divmod(number, self._found.width)
-        run = service.store.run(self.probe.run_id)
-        instance = service.store.instance(self.probe.instance_id)
-        endpoint = service.store.endpoint(self.probe.endpoint_id)
-        folder = service.folder if (service.folder / Path(run.name).name).exists() else Path(run.name).parent
-        rebuilder = Rebuilder(run, self.probe, instance, endpoint.name, folder=folder)
-        return rebuilder.rebuilt(self._found.coalitions[row], column, self._found.keys[row][column])
+        return self._rebuilder.rebuilt(self._found.coalitions[row], column, self._found.keys[row][column])
+
+    @cached_property
+    def _rebuilder(self) -> Rebuilder:
+        store, folder = self._service.store, self._service.folder
+        run = store.run(self.probe.run_id)
+        if not (folder / Path(run.name).name).exists():
+            folder = Path(run.name).parent
+        instance = store.instance(self.probe.instance_id)
+        endpoint = store.endpoint(self.probe.endpoint_id)
+        return Rebuilder(run, self.probe, instance, endpoint.name, folder=folder)
+
+    def _predictions(self, entries: Sequence[Entry | None]) -> list[Prediction | None]:
+        """The answers; those of many labels are kept in their bodies only, which the endpoint's description reads."""
+        kept = [entry for entry in entries if entry is not None and entry.state == "answered"]
+        adapter = self._rebuilder.adapter if any(entry.scores is None for entry in kept) else None
+        if adapter is not None:
+            read = iter(read_predictions(self._service.store, [(entry, adapter) for entry in kept]))
+        else:
+            read = iter(
+                None if entry.scores is None else Prediction(entry.scores, entry.floor, entry.censored)
+                for entry in kept
+            )
+        return [next(read) if entry is not None and entry.state == "answered" else None for entry in entries]
+
+
+def _score(target: Target, prediction: Prediction) -> float | None:
+    try:
+        score = target.value(prediction)
+    except LookupError:
+        return None
+    return score if math.isfinite(score) else None
 
 
 def response_text(store: Store, entry: Entry | None) -> str | None:
@@ -113,18 +152,18 @@ def response_text(store: Store, entry: Entry | None) -> str | None:
 
 
 def evaluation(service: Service, asked: Asked, number: int) -> models.Evaluation:
-    """One evaluation with everything. Raises ``IndexError``."""
-    one = asked[number]
+    """One evaluation with everything. Raises :class:`HTTPException` if there is no such one."""
+    one = asked.one(number)
     entry = one.entry
     return models.Evaluation(
         **one.line().model_dump(),
-        scores=None if entry is None or entry.scores is None else dict(entry.scores),
+        scores=None if one.prediction is None else dict(one.prediction.scores),
         elapsed=None if entry is None else entry.elapsed,
         attempts=0 if entry is None else entry.attempts,
         cost_micro=0 if entry is None else entry.cost_micro,
         run=None if entry is None else entry.run_id,
         error=None if entry is None else entry.error,
-        curl=asked.rebuild(service, number).curl or None,
+        curl=asked.rebuild(number).curl or None,
         response=response_text(service.store, entry),
     )
 

@@ -138,7 +138,7 @@ def list_evaluations(
     here: Here, probe_id: Id, after: Annotated[int, Query(ge=0, le=2**31)] = 0, limit: Limit = 100
 ) -> models.EvaluationList:
     """The evaluations behind an explanation, from number ``after`` on."""
-    asked = answers.Asked(here.store, browse.one_probe(here.store, probe_id))
+    asked = answers.Asked(here, browse.one_probe(here.store, probe_id))
     found = [each.line() for each in asked.slice(after, limit)]
     more = after + limit if after + limit < len(asked) else None
     return models.EvaluationList(evaluations=found, total=len(asked), next=more)
@@ -147,9 +147,7 @@ def list_evaluations(
 @router.get("/probes/{probe_id}/evaluations/{number}", dependencies=_read, tags=["results"])
 def show_evaluation(here: Here, probe_id: Id, number: Annotated[int, InPath(ge=0, le=2**31)]) -> models.Evaluation:
     """One evaluation: what was sent, as a line for a shell with secrets by name, and what came back."""
-    asked = answers.Asked(here.store, browse.one_probe(here.store, probe_id))
-    if number >= len(asked):
-        raise HTTPException(404, f"probe {probe_id!r} has {len(asked)} evaluations, numbered from 0")
+    asked = answers.Asked(here, browse.one_probe(here.store, probe_id))
     return answers.evaluation(here, asked, number)
 
 

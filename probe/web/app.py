@@ -41,6 +41,7 @@ def create_app(service: Service, hosts: Hosts) -> Guard:
         redoc_url=None,
         lifespan=_lifespan,
         max_body_size=_MOST_BYTES,
+        telemetry={"auto_configure": False},
     )
     app.state.service = service
     for router in (api.router, _around, render.router, sign_in.router, submit_pages.router, pages.router):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Final
 
@@ -43,6 +43,7 @@ Admin = Annotated[Caller, Depends(needs("admin"))]
 _RUNS: Final = 50  #: on one page
 _PROBES: Final = 100
 _REQUESTS: Final = 50
+_SCORES: Final = 20
 _MOST_ROWS: Final = 10_000  #: of a table as JSON or CSV
 _THUMBNAIL: Final = 96
 _RUN_COLUMNS: Final = (
@@ -236,7 +237,7 @@ def probe(request: Request, here: Here, caller: Reader, name: str, after: int = 
 def _asked(here: Service, stored: Any) -> tuple[answers.Asked | None, str]:
     """The evaluations, or why there are none to list: the numbers stand without them."""
     try:
-        return answers.Asked(here.store, stored), ""
+        return answers.Asked(here, stored), ""
     except (StorageError, ProbeError, ValueError) as error:
         return None, str(error)
 
@@ -246,17 +247,15 @@ def evaluation(request: Request, here: Here, caller: Reader, probe_id: str, name
     """One request: what was switched off, what was sent as a line for a shell, what came back."""
     text, kind = split(name)
     stored = browse.one_probe(here.store, probe_id)
-    asked = answers.Asked(here.store, stored)
+    asked = answers.Asked(here, stored)
     number = int(text) if text.isdecimal() and len(text) < 10 else -1
-    if not 0 <= number < len(asked):
-        raise HTTPException(404, f"probe {probe_id!r} has {len(asked)} requests, numbered from 0")
     if kind != "html":
         told = answers.evaluation(here, asked, number)
         if kind == "json":
             return JSONResponse(told.model_dump(mode="json"))
         return table(kind, ("label", "score"), list((told.scores or {}).items()), name=f"{probe_id}-{number}")
-    one = asked[number]
-    rebuilt = asked.rebuild(here, number)
+    one = asked.one(number)
+    rebuilt = asked.rebuild(number)
     return page(
         request,
         "request.html.j2",
@@ -269,18 +268,18 @@ def evaluation(request: Request, here: Here, caller: Reader, probe_id: str, name
         rebuilt=rebuilt,
         sent=_sent(rebuilt.input),
         response=answers.response_text(here.store, one.entry),
-        scores=sorted((one.entry.scores or {}).items(), key=lambda each: -each[1])[:50] if one.entry else [],
+        scores=sorted(one.prediction.scores.items(), key=lambda each: -each[1])[:_SCORES] if one.prediction else [],
         features=len(stored.attributions),
     )
 
 
 def _sent(made: Any) -> dict[str, Any]:
-    """The input as it was sent: a text, rows of a table, or a picture."""
-    if isinstance(made, str):
-        return {"text": made}
-    if isinstance(made, np.ndarray):
-        return {"picture": read_picture(_png(made))}
-    return {"row": list(made.items())} if isinstance(made, dict) else {}
+    """The input as it was sent: a text, a row of a table, or a picture."""
+    return {
+        "text": made if isinstance(made, str) else None,
+        "picture": read_picture(_png(made)) if isinstance(made, np.ndarray) else None,
+        "row": list(made.items()) if isinstance(made, Mapping) else [],
+    }
 
 
 def _png(pixels: Any) -> bytes:
@@ -333,7 +332,11 @@ def thumbnail(here: Here, caller: Reader, instance_id: str) -> Response:  # noqa
         pixels = Image.fromarray(np.asarray(read_instance(instance)))
     except (ValueError, OSError, TypeError) as error:
         raise HTTPException(404, "the stored picture cannot be shown") from error
-    pixels.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    larger = _THUMBNAIL // max(pixels.size)
+    if larger > 1:
+        pixels = pixels.resize((pixels.width * larger, pixels.height * larger), Image.Resampling.NEAREST)
+    else:
+        pixels.thumbnail((_THUMBNAIL, _THUMBNAIL))
     buffer = io.BytesIO()
     pixels.save(buffer, format="PNG")
     return Response(buffer.getvalue(), media_type="image/png", headers={"cache-control": "private, max-age=86400"})

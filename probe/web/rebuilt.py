@@ -34,6 +34,8 @@ from storage.records import Instance, Probe, Run
 _MOST_PIXELS: Final = 64_000_000
 _REFERENCE: Final = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\})")
 _SPECIAL: Final = re.compile(r'[\\"`$]')  #: within double quotes
+_CALLED: Final = "a function in the same process was called, so there is no request"
+_FAILURES: Final = (ProbeError, AdapterError, ValueError, TypeError, OSError, LookupError)
 _MOST_SHOWN: Final = 200_000  #: characters of a request's body
 
 
@@ -51,44 +53,49 @@ class Rebuilder:
     """Makes the inputs of one probe again. ``folder``: where files that the config names are."""
 
     def __init__(self, run: Run, probe: Probe, instance: Instance, endpoint: str, *, folder: Path) -> None:
-        self._probe = probe
-        self._endpoint = endpoint
+        self._run, self._probe, self._instance = run, probe, instance
         self._repeats = max(1, int(probe.params.get("repeats", 1)))
-        self._masker: Masker | None = None
-        self._adapter: Adapter | None = None
-        self.why = ""
+        self.adapter: Adapter | None = None  #: the endpoint as the run's config describes it
+        self.why = ""  #: nothing can be made again
         try:
-            project = Project(folder / Path(run.name).name, parse_config(run.config), run.config, {})
-            self._masker = _masker(project, run, probe, instance)
-            self._adapter = _adapter(project, endpoint)
-        except (ProbeError, AdapterError, ValueError, OSError, LookupError) as error:
-            self.why = f"{error}"
+            self._project = Project(folder / Path(run.name).name, parse_config(run.config), run.config, {})
+            self.adapter = _adapter(self._project, endpoint)
+        except _FAILURES as error:
+            self.why = str(error)
 
     def rebuilt(self, coalition: Bools, column: int, key: bytes) -> Rebuilt:
         """What evaluation ``column`` of ``coalition`` sent; ``key``: the ledger's."""
-        if self._masker is None or self._adapter is None:
+        if self.adapter is None:
             return Rebuilt(None, None, "", self.why)
-        made = self._masker.render(coalition, column // self._repeats)
-        found = evaluation_key(self._adapter.identity, made, column % self._repeats)
+        try:
+            masker = _masker(self._project, self._run, self._probe, self._instance)
+            made = masker.render(coalition, column // self._repeats)
+        except _FAILURES as error:
+            return Rebuilt(None, None, "", str(error))
+        found = evaluation_key(self.adapter.identity, made, column % self._repeats)
         if found[:KEY_BYTES] != key[:KEY_BYTES]:
             return Rebuilt(
-                None, None, "", "rendered again it is not what was sent: the config or its files changed since"
+                None, None, "", "made again it is not what was sent: the config or its files have changed since"
             )
         try:
-            request = self._adapter.request([made])
+            request = self.adapter.request([made])
         except AdapterError as error:
             return Rebuilt(made, None, "", str(error))
         if not isinstance(request, HttpRequest):
-            return Rebuilt(made, None, "", "a function in the same process was called, so there is no request")
-        return Rebuilt(made, request, curl(request, getattr(self._adapter, "spec", None)))
+            return Rebuilt(made, None, "", _CALLED)
+        return Rebuilt(made, request, curl(request, getattr(self.adapter, "spec", None)))
 
 
 def _masker(project: Project, run: Run, probe: Probe, instance: Instance) -> Masker:
-    spec = project.config.probes[probe.name]
+    spec = project.config.probes.get(probe.name)
+    if spec is None:
+        raise ValueError(f"the config has no probe {probe.name!r}")
     where = f"probes.{probe.name}"
     item = Item(instance.name, spec.kind, read_instance(instance))
     choices = [method_choice(entry, kind=spec.kind, where=where) for entry in spec.methods]
-    choice = next(each for each in choices if each.method.name == probe.method)
+    choice = next((each for each in choices if each.method.name == probe.method), None)
+    if choice is None:
+        raise ValueError(f"{where} has no method {probe.method!r}")
     settings = {
         **project.with_rows(spec.masker, spec.kind, [item]),
         **project.with_rows(choice.masker, spec.kind, [item]),
@@ -97,9 +104,9 @@ def _masker(project: Project, run: Run, probe: Probe, instance: Instance) -> Mas
 
 
 def _adapter(project: Project, endpoint: str) -> Adapter:
-    if str(project.config.endpoints[endpoint].get("adapter", "http")) == "callable":
+    if str(project.config.endpoints.get(endpoint, {}).get("adapter", "http")) == "callable":
         # making one imports the module that the config names, and a stored config is data
-        raise ValueError("a function in the same process was called, so there is no request")
+        raise ValueError(_CALLED)
     return project.remote(endpoint).adapter
 
 
