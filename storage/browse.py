@@ -98,13 +98,10 @@ def facets(store: Store, *, most: int = 20) -> dict[str, list[tuple[str, int]]]:
         "method": sa.select(probe.c.method, runs).group_by(probe.c.method),
         "kind": sa.select(instance.c.kind, runs).select_from(probe.join(instance)).group_by(instance.c.kind),
     }
+    order = (sa.desc(sa.literal_column("2")), sa.literal_column("1"))
     with store.database.reading() as connection:
         return {
-            name: list(
-                connection.execute(
-                    question.order_by(sa.desc(sa.literal_column("2")), sa.literal_column("1")).limit(most)
-                ).tuples()
-            )
+            name: [(value, count) for value, count in connection.execute(question.order_by(*order).limit(most))]
             for name, question in questions.items()
         }
 
@@ -243,20 +240,25 @@ def history(
         & (probe.c.method == method)
         & (probe.c.name == name)
     )
-    columns = (
-        probe.c.id,
-        probe.c.run_id,
-        probe.c.finished,
-        probe.c.target,
-        probe.c.status,
-        probe.c.full_value,
-        probe.c.exact,
-    )
-    question = sa.select(probe.c.number, *columns).where(same).order_by(probe.c.finished.desc()).limit(limit)
+    names = ("id", "run_id", "finished", "target", "status", "full_value", "exact")
+    columns = (probe.c[name] for name in ("number", *names))
+    question = sa.select(*columns).where(same).order_by(probe.c.finished.desc()).limit(limit)
     with store.database.reading() as connection:
         found = connection.execute(question).all()
         shares = _shares(connection, [row.number for row in found])
-    return [Point(*row[1:], shares=shares.get(row.number, {})) for row in reversed(found)]
+    return [
+        Point(
+            id=row.id,
+            run=row.run_id,
+            finished=row.finished,
+            target=row.target,
+            status=row.status,
+            full_value=row.full_value,
+            exact=row.exact,
+            shares=shares.get(row.number, {}),
+        )
+        for row in reversed(found)
+    ]
 
 
 def _shares(

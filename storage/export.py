@@ -39,7 +39,7 @@ COLUMNS = (
 def batches(store: Store, run_id: str | None = None) -> Iterator[Batch]:
     """The evaluations of a run (its whole id), or all there are. Raises :class:`Damaged`."""
     with store.database.reading() as connection:
-        names: dict[str, str] = dict(connection.execute(sa.select(endpoint.c.id, endpoint.c.name)).tuples().all())
+        names: dict[str, str] = dict(connection.execute(sa.select(endpoint.c.id, endpoint.c.name)).all())
         which = sa.true() if run_id is None else pack.c.run_id == run_id
         for found in packs.load(connection, store.url, which, bodies=False):
             yield _batch(found, names)

@@ -74,7 +74,8 @@ def listed(store: Store, *, status: JobStatus | None = None, limit: int = 100, n
 def counts(store: Store) -> dict[str, int]:
     """How many jobs of each status there are; those with none are missing."""
     with store.database.reading() as connection:
-        return dict(connection.execute(sa.select(job.c.status, sa.func.count()).group_by(job.c.status)).tuples().all())
+        found = connection.execute(sa.select(job.c.status, sa.func.count()).group_by(job.c.status))
+        return dict(found.all())
 
 
 def take(store: Store, job_id: str, *, owner: str, now: datetime) -> bool:

@@ -405,8 +405,10 @@ def search(request: Request, here: Here, caller: Reader) -> Response:
     kind = split(request.url.path)[1]
     given = {name: request.query_params.get(name, "").strip() for name in _SEARCH}
     asked = any(given.values()) or kind != "html"
-    wanted = Filter(**{name: value or None for name, value in given.items()})
-    wrong, rows, more = "", [], False
+    texts: dict[str, Any] = {name: value or None for name, value in given.items()}
+    wanted = Filter(**texts)
+    wrong, more = "", False
+    rows: list[list[Any]] = []
     if asked:
         try:
             if given["run"]:
