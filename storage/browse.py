@@ -98,7 +98,7 @@ def facets(store: Store, *, most: int = 20) -> dict[str, list[tuple[str, int]]]:
         "method": sa.select(probe.c.method, runs).group_by(probe.c.method),
         "kind": sa.select(instance.c.kind, runs).select_from(probe.join(instance)).group_by(instance.c.kind),
     }
-    order = (sa.desc(sa.literal_column("2")), sa.literal_column("1"))
+    order: tuple[sa.ColumnElement[Any], ...] = (sa.desc(sa.literal_column("2")), sa.literal_column("1"))
     with store.database.reading() as connection:
         return {
             name: [(value, count) for value, count in connection.execute(question.order_by(*order).limit(most))]

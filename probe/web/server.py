@@ -95,10 +95,12 @@ class _Server(uvicorn.Server):
         if self.started:
             self._ready()
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signature of handlers
         logging.getLogger("probe.web").info("stopping", extra={"signal": signal.Signals(sig).name})
         self._jobs.stop()
-        super().handle_exit(sig, frame)
+        # as uvicorn does, without raising the signal again in the end: this is how the service is meant to stop
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _listening(host: str, port: int) -> socket.socket:
