@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from probe.engine.answers import averaged
 from probe.engine.known import read_table
 from probe.methods.base import Bools, CoalitionTable, Floats
 from probe.targets import Target
-from storage import Store
+from storage import Damaged, Store
 from storage.records import Entry, Probe
 
 
@@ -54,7 +55,10 @@ def recorded(store: Store, probe: Probe) -> Recorded:
     Raises:
         storage.Damaged: the answers cannot be read.
     """
-    coalitions, keys = read_table(store.table(probe))
+    try:
+        coalitions, keys = read_table(store.table(probe))
+    except (ValueError, OSError, LookupError, zipfile.BadZipFile) as error:
+        raise Damaged(f"{store.url}: the coalitions of probe {probe.id} cannot be read ({error})") from error
     raw = [[key.tobytes() for key in row] for row in keys]
     by_key: dict[bytes, Entry] = {}
     for entry in store.entries([key for row in raw for key in row]):

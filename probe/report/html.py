@@ -119,9 +119,7 @@ def environment(*folders: Path) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    found.filters.update(
-        moment=figures.moment, duration=figures.duration, figure=figures.figure, count=figures.count
-    )
+    found.filters.update(moment=figures.moment, duration=figures.duration, figure=figures.figure, count=figures.count)
     found.filters["money"] = figures.money
     found.filters["short"] = lambda text, limit=80: safe_text(text, one_line=True, limit=limit)
     found.globals.update(

@@ -224,26 +224,20 @@ def cursor(line: browse.RunLine) -> str:
 
 def read_cursor(text: str | None) -> tuple[datetime, str] | None:
     """What :func:`cursor` made. Raises :class:`HTTPException`."""
+    when, _, run_id = (text or "").partition("_")
+    moment = read_moment(when, "before")
+    return None if moment is None else (moment, run_id)
+
+
+def read_moment(text: str | None, name: str) -> datetime | None:
+    """A day or a time, in UTC unless it says otherwise. Raises :class:`HTTPException`."""
     if not text:
         return None
-    when, _, run_id = text.partition("_")
     try:
-        moment = datetime.fromisoformat(when)
-    except ValueError as error:
-        raise HTTPException(400, "before: take the value of `next`") from error
-    when_utc = in_utc(moment)
-    assert when_utc is not None  # noqa: S101 - for the type checker
-    return when_utc, run_id
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """``moment``, in UTC unless it says otherwise. Raises :class:`HTTPException` for one that is out of range there."""
-    if moment is None:
-        return None
-    try:
+        moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError as error:
-        raise HTTPException(400, "this time is out of range") from error
+    except (ValueError, OverflowError) as error:
+        raise HTTPException(400, f"{name}: {text[:40]!r} is no time; write 2026-03-01 or 2026-03-01T12:00") from error
 
 
 def features_over(points: Sequence[browse.Point], most: int) -> list[str]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import tempfile
 from collections.abc import AsyncIterator
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -188,8 +187,8 @@ def query(
     feature: Asked = None,
     label: Asked = None,
     method: Asked = None,
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Annotated[str | None, Query(max_length=100, description="2026-03-01 or 2026-03-01T12:00")] = None,
+    until: Asked = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> models.Rows:
     """Attributions, the newest first. ``*`` in a text stands for anything; times without a zone are UTC."""
@@ -203,8 +202,8 @@ def query(
         feature=feature,
         label=label,
         method=method,
-        since=answers.in_utc(since),
-        until=answers.in_utc(until),
+        since=answers.read_moment(since, "since"),
+        until=answers.read_moment(until, "until"),
     )
     rows, more = answers.attribution_rows(here.store, wanted, limit=limit)
     return models.Rows(columns=list(COLUMNS), rows=[[plain(value) for value in row] for row in rows], more=more)

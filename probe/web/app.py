@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -22,7 +23,7 @@ from probe.web.access import needs
 from probe.web.guard import Guard, Hosts
 from probe.web.render import error_page, wants_html
 from probe.web.service import Here, Service
-from storage import Ambiguous, NotFound, Refused, StorageError, Unstorable
+from storage import Ambiguous, Damaged, NotFound, Refused, StorageError, Unstorable
 
 _log = logging.getLogger("probe.web")
 _THREADS = 12  #: that answer pages: more than the database has connections for would only wait there
@@ -108,7 +109,18 @@ def prometheus(here: Here) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for this
-    return _said(request, error.status_code, str(error.detail), dict(error.headers or {}))
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers |= _allowed(request)
+    return _said(request, error.status_code, str(error.detail), headers)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """What the API's description allows there: the routes of one path are several, and each knows itself only."""
+    for path, methods in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), request.url.path):
+            return {"allow": ", ".join(sorted(method.upper() for method in methods))}
+    return {}
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -120,6 +132,7 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _ours(request: Request, error: Exception) -> Response:
     statuses: dict[type[Exception], int] = {
+        Damaged: 500,
         NotFound: 404,
         Ambiguous: 404,
         Refused: 400,
@@ -128,7 +141,7 @@ async def _ours(request: Request, error: Exception) -> Response:
         ProbeError: 400,
     }
     status = next((code for kind, code in statuses.items() if isinstance(error, kind)), 503)
-    if status == 503:
+    if status >= 500:
         _log.error("storage", extra={"error": str(error)})
     return _said(request, status, str(error))
 

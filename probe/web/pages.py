@@ -29,7 +29,7 @@ from probe.web.live import Live
 from probe.web.rebuilt import read_instance
 from probe.web.render import fragment, page, split, table, url
 from probe.web.service import Here, Service
-from storage import NotFound, StorageError, browse
+from storage import Damaged, NotFound, StorageError, browse
 from storage.browse import FACETS, ProbeLine, RunFilter
 from storage.questions import Filter
 from storage.readonly import select
@@ -360,7 +360,7 @@ def diff(
         try:
             one, two = sides(here.store, a, b, run=run or None)
             found = compare(here.store, one, two, level=level)
-        except (NotFound, ProbeError) as error:
+        except (NotFound, Damaged, ProbeError) as error:
             if kind != "html":
                 raise
             wrong = str(error)

@@ -23,6 +23,7 @@ FORBIDDEN = {
     "probe.lexicon": (*ABOVE_THE_CORE, "probe.maskers", "probe.methods", "adapters"),
     "probe.engine": ("probe.report", "probe.cli", "probe.web", "probe.api"),
     "probe.report": ("probe.cli", "probe.web", "adapters.transport"),
+    "probe.web": ("probe.cli", "adapters.transport"),
 }
 #: packages without clocks, sockets, files or threads of their own
 IMPURE = (

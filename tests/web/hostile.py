@@ -8,6 +8,9 @@ import zlib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+
+from probe.engine.known import write_table
 from storage import Attribution, Endpoint, Instance, InstanceKind, Probe, Run, Store
 
 NOON = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -36,6 +39,9 @@ BOMB = (
     + _chunk(b"IEND", b"")
 )
 
+#: of the last one the coalitions are not what they should be
+RUNS = ("run0", "run1", "run2")
+
 CONTENTS: tuple[tuple[InstanceKind, bytes], ...] = (
     ("text", WORDS.encode()),
     ("tabular", json.dumps({MARKUP: ATTRIBUTE, LINK: FORMULA, "n": 1}).encode()),
@@ -55,12 +61,12 @@ def fill(folder: Path) -> list[str]:
     )
     made = []
     with Store.open(f"sqlite:///{folder / 'probe.db'}") as store:
-        for run_id in ("run0", "run1"):
+        for run_id in RUNS:
             store.start_run(Run(run_id, MARKUP + FORMULA, bytes(32), config, WORDS, 1, NOON))
         store.put_endpoint(Endpoint("endpoint", FORMULA + MARKUP, ATTRIBUTE, LINK, WORDS, WORDS))
         for place, (kind, content) in enumerate(CONTENTS):
             store.put_instance(Instance(f"instance{place}", kind, MARKUP + ATTRIBUTE, content))
-            for run_id in ("run0", "run1"):
+            for run_id in RUNS:
                 made.append(f"{run_id}probe{place}")
                 store.save_probe(_probe(made[-1], run_id, f"instance{place}", kind, content))
         store.finish_run("run0", "finished", NOON, {WORDS: 1, "cost_micro": 5})
@@ -92,7 +98,7 @@ def _probe(probe_id: str, run_id: str, instance: str, kind: str, content: bytes)
         details={MARKUP: ATTRIBUTE},
         features=tuple({"name": name, "place": place[kind]} for name in names),
         attributions=tuple(Attribution(name, 0.1 * rank - 0.2, 0.01) for rank, name in enumerate(names)),
-        table=b"\x00 no table",
+        table=write_table(np.eye(5, dtype=bool), bytes(range(160)), 1) if run_id != "run2" else b"\x00 no table",
         error=WORDS,
     )
 
@@ -108,4 +114,5 @@ PATHS = (
 def paths(probes: list[str]) -> list[str]:
     """Every page over that store."""
     own = [path for probe in probes for path in (f"/probes/{probe}", f"/probes/{probe}.json", f"/probes/{probe}.csv")]
-    return [*PATHS, *own, f"/probes/{probes[0]}/history", f"/probes/{probes[0]}/history.csv"]
+    more = ("history", "history.csv", "requests/0", "requests/4.json")
+    return [*PATHS, *own, *(f"/probes/{probes[0]}/{each}" for each in more)]

@@ -224,7 +224,7 @@ def test_headers_keep_browsers_from_doing_more(guarded: tuple[Serving, dict[str,
             assert "frame-ancestors 'none'" in policy
             assert "unsafe-inline" not in policy.replace("style-src-attr 'unsafe-inline'", "")
             assert headers["x-content-type-options"] == "nosniff"
-            assert headers["referrer-policy"] == "no-referrer"
+            assert headers["referrer-policy"] == "same-origin"
             assert "access-control-allow-origin" not in headers
             assert headers["cache-control"] == "no-store"
             assert "server" not in headers

@@ -35,8 +35,9 @@ QUIET = (
 SHOTS = os.environ.get("PROBE_TEST_SCREENSHOTS")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for all; not longer than this module, because an event loop runs in its thread as long as it is there."""
     subprocess.run([sys.executable, "-m", "tools.install_chromium"], cwd=ROOT, check=True, capture_output=True)
     program = os.environ.get("PROBE_TEST_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright:
@@ -88,7 +89,7 @@ class Watched:
 
 
 @pytest.fixture
-def looked(browser: Browser, filled: Filled, request: pytest.FixtureRequest) -> Iterator[Watched]:
+def looked(filled: Filled, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Watched]:
     """A page in a context that the test may shape: ``@pytest.mark.parametrize("looked", [{…}], indirect=True)``."""
     context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **getattr(request, "param", {})})
     watched = Watched(context.new_page(), filled.service.url)
@@ -151,8 +152,11 @@ def test_everything_is_reached_with_the_keyboard(looked: Watched, filled: Filled
     expect(page).to_have_url(f"{looked.url}/runs/{filled.runs[-1]}")
 
 
-PAGES = ("/runs", "/runs/{run}", "/probes/{image}", "/probes/{text}", "/probes/{row}", "/probes/{image}/requests/2",
-         "/probes/{row}/history", "/diff?a={first}&b={run}", "/search?feature=refund", "/sql?q=SELECT+*+FROM+usage_day", "/queue", "/api", "/login", "/nowhere")  # fmt: skip
+PAGES = (
+    *("/runs", "/runs/{run}", "/probes/{image}", "/probes/{text}", "/probes/{row}", "/probes/{image}/requests/2"),
+    *("/probes/{row}/history", "/diff?a={first}&b={run}", "/search?feature=refund"),
+    *("/sql?q=SELECT+*+FROM+usage_day", "/queue", "/api", "/login", "/nowhere"),
+)
 
 
 def addresses(filled: Filled) -> list[str]:
@@ -213,7 +217,6 @@ def test_a_run_is_started_and_watched_live(browser: Browser, tmp_path: Path) -> 
             page = looked.open("/queue")
             page.get_by_label("config").select_option("slow.yaml")
             page.get_by_role("button", name="Run it").click()
-            page.get_by_role("link", name="").or_(page.locator("#jobs td a")).first.wait_for()
             page.locator("#jobs td a").first.click()
             bar = page.get_by_role("progressbar", name="Evaluations answered")
             seen = {bar.get_attribute("value")}

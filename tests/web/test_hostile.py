@@ -66,6 +66,17 @@ def test_nothing_that_is_stored_becomes_markup(service: tuple[Serving, list[str]
                     assert [cell for cell in row if cell.startswith(("=", "@", "+", "\t", "\r"))] == [], path
 
 
+def test_what_is_damaged_is_said_and_the_rest_is_shown(service: tuple[Serving, list[str]]) -> None:
+    with service[0].client(accept="text/html") as client:
+        page = client.get("/probes/run2probe0")
+        assert page.status_code == 200
+        assert "The requests cannot be listed" in page.text
+        assert "the coalitions of probe run2probe0 cannot be read" in client.get("/diff?a=run0&b=run2").text
+        broken = client.get("/api/v1/diff?a=run0&b=run2")
+        assert broken.status_code == 500
+        assert "cannot be read" in broken.json()["error"]
+
+
 def test_pictures_that_are_none_are_not_passed_on(service: tuple[Serving, list[str]]) -> None:
     with service[0].client() as client:
         for place, (kind, _) in enumerate(hostile.CONTENTS):
