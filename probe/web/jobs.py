@@ -208,6 +208,8 @@ class Jobs:
                 runner.interrupt()
 
         path = self.folder / job.config
+        if path.is_relative_to(Path.cwd()):  # a run is called what it would be called on the command line
+            path = path.relative_to(Path.cwd())
         options = {name: value for name, value in job.options.items() if name != "surveys"}
         carry_out: Any = arun_surveys if job.options.get("surveys") else arun
         try:

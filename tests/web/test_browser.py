@@ -209,7 +209,7 @@ def test_the_pages_work_without_scripts(looked: Watched, filled: Filled) -> None
 def test_a_run_is_started_and_watched_live(browser: Browser, tmp_path: Path) -> None:
     with running_server() as endpoint:
         project(tmp_path, endpoint.url)
-        write(tmp_path, slow_config(endpoint.url), name="slow.yaml")
+        write(tmp_path, slow_config(endpoint.url, budget=80, rate="8/s"), name="slow.yaml")
         with serving(tmp_path) as service:
             context = browser.new_context()
             looked = Watched(context.new_page(), service.url)
