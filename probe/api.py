@@ -17,7 +17,7 @@ from probe.database import open_store, storage_errors, storage_url
 from probe.engine.budget import Budget
 from probe.engine.events import Listener, silent
 from probe.engine.offline import nowhere
-from probe.engine.run import Runner, RunResult, RunSettings
+from probe.engine.run import OpenTransport, Runner, RunResult, RunSettings
 from probe.engine.session import Predictor, run_sync
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError, EndpointDown
@@ -192,10 +192,7 @@ async def aexplain_all(
     url = storage or (project.storage_url if project is not None else None)
     with storage_errors(), opened_store(url) as store:
         settings = RunSettings(name="explain", config="", seed=seed, code_version=code_version())
-        environment = os.environ if project is None else project.environment
-        runner = Runner(
-            tasks, store, settings=settings, open_transport=lambda adapter: transport_for(adapter, environment)
-        )
+        runner = Runner(tasks, store, settings=settings, open_transport=_opening(project))
         results = results_of(store, await runner.run())
     for result in results:
         if result.probe.status == "failed":
@@ -252,7 +249,7 @@ def predict_fn(
         return Predictor(
             remote,
             open_store(url),
-            open_transport=lambda: transport_for(remote.adapter, environment),
+            open_transport=lambda: _opening(project)(remote.adapter),
             outputs=outputs,
             columns=columns,
             budget=limit,
@@ -260,6 +257,11 @@ def predict_fn(
             code_version=code_version(),
             scratch=scratch,
         )
+
+
+def _opening(project: Project | None) -> OpenTransport:
+    """How endpoints are reached: as the project says, if there is one."""
+    return project.open_transport if project is not None else lambda adapter: transport_for(adapter, os.environ)
 
 
 def local_remote(model: Model) -> Remote:

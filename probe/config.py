@@ -211,6 +211,13 @@ class Config(_Model):
     storage: str = "sqlite:///probe.db"
     seed: int = Field(default=1, ge=0, le=_LARGEST)
     budget: str | None = Field(default=None, description="for the whole run: 500req, 2usd")
+    retain: Duration | None = Field(
+        default=None,
+        description="how long response bodies are kept: 180d; `probe db prune` drops older ones, never numbers",
+    )
+    redact: list[str] = Field(
+        default_factory=list, description="fields of answers that are never stored: user.email, items[].ssn, *.token"
+    )
     endpoints: dict[str, dict[str, Any]] = Field(min_length=1)
     probes: dict[str, ProbeConfig] = Field(default_factory=dict)
     surveys: dict[str, SurveyConfig] = Field(default_factory=dict)

@@ -4,7 +4,8 @@
     ├── ConfigError          2  the config, an option or an input file is wrong; nothing was sent
     ├── BudgetReached        3  budget or quota reached, or too little data: go on with the same command
     ├── EndpointDown         4  the endpoint is unreachable, refuses the credentials, or is not what was described
-    └── StorageError         5  the database cannot be reached, read or written
+    ├── StorageError         5  the database cannot be reached, read or written
+    └── EvidenceBroken       6  a bundle or a stored run is not what it was, or its numbers do not follow from its answers
 
 Every message is one line: what was seen, where, and what to do.
 """
@@ -42,3 +43,9 @@ class StorageError(ProbeError):
     """The database cannot be reached, read or written."""
 
     exit_code = 5
+
+
+class EvidenceBroken(ProbeError):
+    """A bundle or a stored run is not what it was, or its numbers do not follow from its answers."""
+
+    exit_code = 6

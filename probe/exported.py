@@ -24,12 +24,12 @@ from probe.report.listing import guarded, plain
 from probe.report.queried import COLUMNS, Found
 from probe.results import Results, load_results
 from storage import Store
-from storage.export import COLUMNS as EVALUATION_COLUMNS
-from storage.export import Batch, batches
-from storage.pack import NEVER
+from storage.export import NUMBERS, TEXTS, Batch, batches
+from storage.pack import KEY_BYTES, NEVER
 from storage.questions import Filter, shares
 
 FORMATS = ("csv", "jsonl", "parquet", "npz", "shap")
+EVALUATION_COLUMNS = ("key", *NUMBERS, *TEXTS)
 _TIMES = ("sent_at", "answered_at")
 _GROUP = 1 << 17  #: rows in one row group of a Parquet file
 
@@ -94,7 +94,9 @@ def _evaluations(found: Iterable[Batch], path: Path, kind: str) -> int:
 
 
 def _rows(batch: Batch) -> Iterator[dict[str, Any]]:
-    columns = {name: _plain_column(name, values) for name, values in batch.columns.items()}
+    columns = {"key": [key.tobytes().hex() for key in batch.keys]}
+    columns |= {name: _plain_column(name, values) for name, values in batch.numbers.items()}
+    columns |= {name: [words[code] for code in codes.tolist()] for name, (words, codes) in batch.texts.items()}
     scores = {label: values.tolist() for label, values in batch.scores.items()}
     for place in range(batch.rows):
         row: dict[str, Any] = {"run": batch.run, "endpoint": batch.endpoint}
@@ -103,8 +105,8 @@ def _rows(batch: Batch) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _plain_column(name: str, values: Any) -> list[Any]:
-    found = values if isinstance(values, list) else values.tolist()
+def _plain_column(name: str, values: NDArray[Any]) -> list[Any]:
+    found = values.tolist()
     if name in _TIMES:
         return [None if value == NEVER else datetime.fromtimestamp(value / 1e6, UTC).isoformat() for value in found]
     if name == "http_status":
@@ -128,7 +130,9 @@ def _evaluations_parquet(found: Iterable[Batch], path: Path) -> int:
                 labels = list(dict.fromkeys(label for batch in group for label in batch.scores))
             table = _table(arrow, group, labels)
             if writer is None:
-                writer = arrow.parquet.ParquetWriter(path, table.schema, compression="zstd")
+                # keys and times do not repeat: looking for that takes longer than anything else
+                repeating = [name for name in table.column_names if name not in {"key", *_TIMES}]
+                writer = arrow.parquet.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=repeating)
             writer.write_table(table, row_group_size=_GROUP)
             count += table.num_rows
         if writer is None:
@@ -151,14 +155,17 @@ def _together(found: Iterable[Batch]) -> Iterator[list[Batch]]:
 
 
 def _table(arrow: Any, group: Sequence[Batch], labels: Sequence[str]) -> Any:
-    columns: dict[str, Any] = {}
-    for name in ("run", "endpoint"):
-        columns[name] = arrow.concat_arrays([_repeated(arrow, getattr(batch, name), batch.rows) for batch in group])
-    for name in EVALUATION_COLUMNS:
-        columns[name] = _column(arrow, name, [batch.columns[name] for batch in group])
+    raw = b"".join(batch.keys.tobytes() for batch in group)
+    rows = sum(batch.rows for batch in group)
+    columns: dict[str, Any] = {
+        name: _texts(arrow, [([getattr(batch, name)], np.zeros(batch.rows, dtype=np.int64)) for batch in group])
+        for name in ("run", "endpoint")
+    }
+    columns["key"] = arrow.Array.from_buffers(arrow.binary(KEY_BYTES), rows, [None, arrow.py_buffer(raw)])
+    columns |= {name: _numbers(arrow, name, [batch.numbers[name] for batch in group]) for name in NUMBERS}
+    columns |= {name: _texts(arrow, [batch.texts[name] for batch in group]) for name in TEXTS}
     for label in labels:
-        values = [batch.scores.get(label, np.full(batch.rows, np.nan)) for batch in group]
-        whole = np.concatenate(values)
+        whole = np.concatenate([batch.scores.get(label, np.full(batch.rows, np.nan)) for batch in group])
         columns[f"score {label}"] = arrow.array(whole, mask=np.isnan(whole))
     others = [{label: values for label, values in batch.scores.items() if label not in labels} for batch in group]
     if any(others):
@@ -170,17 +177,23 @@ def _table(arrow: Any, group: Sequence[Batch], labels: Sequence[str]) -> Any:
             ]
         )
     else:
-        columns["other"] = arrow.nulls(len(columns["key"]), arrow.string())
+        columns["other"] = arrow.nulls(rows, arrow.string())
     return arrow.table(columns)
 
 
-def _repeated(arrow: Any, text: str, count: int) -> Any:
-    return arrow.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), arrow.array([text])).cast(arrow.string())
+def _texts(arrow: Any, parts: Sequence[tuple[Sequence[str | None], NDArray[np.int64]]]) -> Any:
+    """Texts of which few are different, kept as such."""
+    known: dict[str | None, int] = {}
+    codes = []
+    for words, places in parts:
+        codes.append(np.array([known.setdefault(word, len(known)) for word in words])[places])
+    whole = np.concatenate(codes).astype(np.int32)
+    empty = known.get(None, -1)
+    indices = arrow.array(whole, mask=whole == empty)
+    return arrow.DictionaryArray.from_arrays(indices, arrow.array([word or "" for word in known], arrow.string()))
 
 
-def _column(arrow: Any, name: str, parts: Sequence[Any]) -> Any:
-    if isinstance(parts[0], list):
-        return arrow.concat_arrays([arrow.array(part, arrow.string()) for part in parts])
+def _numbers(arrow: Any, name: str, parts: Sequence[NDArray[Any]]) -> Any:
     whole: NDArray[Any] = np.concatenate(parts)
     if name in _TIMES:
         return arrow.array(whole, mask=whole == NEVER).cast(arrow.timestamp("us", tz="UTC"))
@@ -222,5 +235,5 @@ def _npz(store: Store, results: Results, path: Path) -> int:
 def _shap(results: Results, path: Path) -> int:
     arrays = explanation_arrays(results.shown)
     with path.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     return len(results)

@@ -30,6 +30,7 @@ from probe.maskers.factory import known_settings
 from probe.methods import METHODS, build_method
 from probe.methods.base import Method, View
 from probe.methods.stopping import StopRule
+from probe.redaction import RedactingTransport
 from probe.targets import TargetSpec
 from storage import records
 
@@ -124,9 +125,10 @@ class Project:
         """A way to reach ``adapter``'s endpoint.
 
         Raises:
-            ConfigError: a secret that it refers to is not set.
+            ConfigError: a secret that it refers to is not set, or ``redact`` is written wrongly.
         """
-        return transport_for(adapter, self.environment)
+        transport = transport_for(adapter, self.environment)
+        return RedactingTransport(transport, self.config.redact) if self.config.redact else transport
 
     def _tasks(self, name: str, spec: ProbeConfig, remotes: Callable[[str], Remote], seed: int) -> list[ProbeTask]:
         where = f"{self.path}: probes.{name}"

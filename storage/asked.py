@@ -42,15 +42,17 @@ def slim(table: bytes, places: Places) -> bytes:
         return table
     short = np.ascontiguousarray(keys.reshape(-1, keys.shape[-1])[:, :KEY_BYTES])
     raw = short.tobytes()
-    packs: dict[int, int] = {}
+    asked = [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+    found = [places.get(key) for key in asked]
     loose: dict[bytes, int] = {}
-    which, rows = [], []
-    for start in range(0, len(raw), KEY_BYTES):
-        key = raw[start : start + KEY_BYTES]
-        place = places.get(key)
-        which.append(-1 if place is None else packs.setdefault(place[0], len(packs)))
-        rows.append(loose.setdefault(key, len(loose)) if place is None else place[1])
+    pairs = [
+        (-1, loose.setdefault(key, len(loose))) if at is None else at for key, at in zip(asked, found, strict=True)
+    ]
+    numbers, rows = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+    packs = np.unique(numbers[numbers >= 0])
+    which = np.where(numbers < 0, -1, np.searchsorted(packs, numbers))
     writer = container.Writer(len(short))
+    # most often one row after the other
     writer.whole("pack", which, delta=True)
     writer.whole("row", rows, delta=True)
     if loose:
@@ -58,9 +60,13 @@ def slim(table: bytes, places: Places) -> bytes:
     shapes = {}
     for name, array in arrays.items():
         shapes[name] = [array.dtype.str, list(array.shape)]
-        columns = array.reshape(len(array), -1).T if array.ndim > 1 else array
-        writer.whole(f"other {name}", columns.ravel(), delta=array.dtype.itemsize == 8)
-    return writer.packed(keys=list(keys.shape[:-1]), packs=list(packs), others=shapes)
+        if array.dtype == np.uint8 and array.ndim == 2 and array.size:
+            # coalitions often come with their complements: then every other difference is the same
+            changes = array ^ np.vstack([np.zeros_like(array[:1]), array[:-1]])
+            writer.raw(f"bits {name}", np.ascontiguousarray(changes.T))
+        else:
+            writer.whole(f"other {name}", array.T.ravel(), delta=array.dtype.itemsize == 8)
+    return writer.packed(keys=list(keys.shape[:-1]), packs=packs.tolist(), others=shapes)
 
 
 def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
@@ -78,13 +84,23 @@ def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
             keys[mine] = (found.arrays["loose"] if number < 0 else known[packs[number]])[rows[mine]]
     arrays: dict[str, NDArray[Any]] = {"keys": keys.reshape(*found.header["keys"], KEY_BYTES)}
     for name, (kind, shape) in found.header["others"].items():
-        flat = found.arrays[f"other {name}"].astype(kind)
-        arrays[name] = (
-            flat.reshape(shape if len(shape) < 2 else shape[::-1]).T if len(shape) == 2 else flat.reshape(shape)
-        )
+        if f"bits {name}" in found.arrays:
+            arrays[name] = np.bitwise_xor.accumulate(found.arrays[f"bits {name}"].T, axis=0)
+        else:
+            arrays[name] = found.arrays[f"other {name}"].astype(kind).reshape(shape[::-1]).T
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
+
+
+def places_in(kept: bytes, *, where: str) -> tuple[dict[int, list[int]], list[bytes]]:
+    """The rows of packs by number that a table names, and the keys that it has itself. Raises :class:`Damaged`."""
+    if kept[:1] != _ZLIB:
+        return {}, [key[:KEY_BYTES] for key in keys_in(kept)]
+    found = container.read(kept, where=where)
+    which, rows = found.arrays["pack"], found.arrays["row"]
+    places = {number: np.unique(rows[which == place]).tolist() for place, number in enumerate(found.header["packs"])}
+    return places, [key.tobytes() for key in found.arrays.get("loose", ())]
 
 
 def _arrays(table: bytes) -> dict[str, NDArray[Any]]:

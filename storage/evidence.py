@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 
 from storage.pack import KEY_BYTES, micros
 from storage.records import Entry
@@ -27,32 +30,44 @@ def line(entry: Entry) -> bytes:
 
     Times are microseconds since 1970 (UTC), keys the first 12 bytes in hex; the body is in a tree of its own.
     """
-    said: dict[str, object] = {
-        "key": entry.key[:KEY_BYTES].hex(),
-        "generation": entry.generation,
-        "state": entry.state,
-        "run": entry.run_id,
-        "endpoint": entry.endpoint_id,
-        "sent": micros(entry.sent_at),
-        "answered": None if entry.answered_at is None else micros(entry.answered_at),
-        "attempts": entry.attempts,
-        "maybe_billed": entry.maybe_billed,
-        "cost_micro": entry.cost_micro,
-        "elapsed": entry.elapsed,
-        "scores": entry.scores,
-        "floor": entry.floor,
-        "censored": entry.censored,
-        "parser": entry.parser,
-        "status": entry.http_status,
-        "type": entry.content_type,
-        "item": entry.item,
-        "items": entry.items,
-        "error": entry.error,
-    }
-    return _ENCODER(said).encode()
+    fields = _FIELDS(entry)
+    key, generation, state, run, endpoint, sent, answered, attempts, maybe_billed, cost = fields[:10]
+    elapsed, scores, floor, censored, parser, status, kind, item, items, error = fields[10:]
+    # written out, because this is what takes longest of putting evaluations away
+    return (
+        f'{{"key":"{key[:KEY_BYTES].hex()}","generation":{generation},"state":"{state}","run":{_text(run)},'
+        f'"endpoint":{_text(endpoint)},"sent":{micros(sent)},'
+        f'"answered":{"null" if answered is None else micros(answered)},"attempts":{attempts},'
+        f'"maybe_billed":{maybe_billed},"cost_micro":{cost},"elapsed":{_number(elapsed)},'
+        f'"scores":{_scores(scores)},"floor":{"null" if floor is None else _number(floor)},'
+        f'"censored":{"true" if censored else "false"},"parser":{_text(parser)},'
+        f'"status":{"null" if status is None else status},"type":{_text(kind)},'
+        f'"item":{item},"items":{items},"error":{_text(error)}}}'
+    ).encode()
 
 
-_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+_FIELDS = attrgetter(
+    *("key", "generation", "state", "run_id", "endpoint_id", "sent_at", "answered_at", "attempts", "maybe_billed"),
+    *("cost_micro", "elapsed", "scores", "floor", "censored", "parser", "http_status", "content_type", "item", "items"),
+    "error",
+)
+
+
+def _scores(scores: Mapping[str, float] | None) -> str:
+    if scores is None:
+        return "null"
+    return "{" + ",".join([f"{_text(label)}:{_number(score)}" for label, score in scores.items()]) + "}"
+
+
+def _number(value: float) -> str:
+    """As ``json`` writes it."""
+    return float.__repr__(value) if math.isfinite(value) else json.dumps(value)
+
+
+@lru_cache(maxsize=4096)
+def _text(text: str | None) -> str:
+    """As ``json`` writes it, in ASCII."""
+    return json.dumps(text)
 
 
 def leaf(content: bytes) -> bytes:

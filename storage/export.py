@@ -19,27 +19,31 @@ from storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Evaluations of one run and endpoint. ``columns``: by name, arrays or lists of equal length; ``scores``: by label, NaN
-    where an answer has none (``None``: wide answers are kept in their bodies only)."""
+    """Evaluations of one run and endpoint. ``keys``: (m, 12). ``numbers``: (m,) by name. ``texts``: by name few different
+    texts, and which of them each evaluation has. ``scores``: (m,) by label, NaN where an answer has none (wide answers are
+    kept in their bodies only)."""
 
     run: str
     endpoint: str
-    columns: dict[str, NDArray[Any] | list[Any]]
-    scores: dict[str, NDArray[np.float64]]
     rows: int
+    keys: NDArray[np.uint8]
+    numbers: dict[str, NDArray[Any]]
+    texts: dict[str, tuple[list[str | None], NDArray[np.int64]]]
+    scores: dict[str, NDArray[np.float64]]
 
 
-#: Columns of :class:`Batch`. Times are microseconds since 1970 (UTC).
-COLUMNS = (
-    *("key", "generation", "state", "sent_at", "answered_at", "elapsed", "attempts", "maybe_billed", "cost_micro"),
-    *("item", "items", "floor", "censored", "http_status", "content_type", "parser", "error"),
+#: What :class:`Batch` has, in order. Times are microseconds since 1970 (UTC).
+NUMBERS = (
+    *("generation", "sent_at", "answered_at", "elapsed", "attempts", "maybe_billed", "cost_micro", "item", "items"),
+    *("floor", "censored", "http_status"),
 )
+TEXTS = ("state", "content_type", "parser", "error")
 
 
 def batches(store: Store, run_id: str | None = None) -> Iterator[Batch]:
     """The evaluations of a run (its whole id), or all there are. Raises :class:`Damaged`."""
     with store.database.reading() as connection:
-        names: dict[str, str] = dict(connection.execute(sa.select(endpoint.c.id, endpoint.c.name)).all())
+        names = {id_: str(name) for id_, name in connection.execute(sa.select(endpoint.c.id, endpoint.c.name))}
         which = sa.true() if run_id is None else pack.c.run_id == run_id
         for found in packs.load(connection, store.url, which, bodies=False):
             yield _batch(found, names)
@@ -59,23 +63,20 @@ def batches(store: Store, run_id: str | None = None) -> Iterator[Batch]:
 
 def _batch(found: Pack, names: dict[str, str]) -> Batch:
     arrays, words = found.columns.arrays, found.columns.words
-    sent = arrays["sent_at"]
-    late = arrays["noted_after"]
-    waited = np.where((arrays["elapsed"] >= 0) & (arrays["elapsed"] < 1e6), np.rint(arrays["elapsed"] * 1e6), 0)
-    answered = np.where(late == NEVER, NEVER, sent + late + waited.astype(np.int64))
-    raw = found.keys.tobytes().hex()
-    size = 2 * found.keys.shape[1]
-    columns: dict[str, NDArray[Any] | list[Any]] = {name: arrays[name] for name in COLUMNS if name in arrays}
-    columns["key"] = [raw[start : start + size] for start in range(0, len(raw), size)]
-    columns["state"] = np.array(STATES, dtype=object)[arrays["state"]].tolist()
-    columns["answered_at"] = answered
-    columns["censored"] = arrays["censored"].astype(bool)
-    for name in words:
-        columns[name] = np.array(words[name], dtype=object)[arrays[name]].tolist()
+    sent, late, elapsed = arrays["sent_at"], arrays["noted_after"], arrays["elapsed"]
+    waited = np.where((elapsed >= 0) & (elapsed < 1e6), np.rint(elapsed * 1e6), 0).astype(np.int64)
+    numbers = dict(arrays) | {
+        "answered_at": np.where(late == NEVER, NEVER, sent + late + waited),
+        "censored": arrays["censored"].astype(bool),
+    }
+    texts: dict[str, tuple[list[str | None], NDArray[np.int64]]] = {"state": (list(STATES), arrays["state"])}
+    texts |= {name: (list(words[name]), arrays[name]) for name in TEXTS if name in words}
     return Batch(
-        found.run_id,
-        names.get(found.endpoint_id, found.endpoint_id),
-        {name: columns[name] for name in COLUMNS},
-        found.scores(),
-        found.columns.rows,
+        run=found.run_id,
+        endpoint=names.get(found.endpoint_id, found.endpoint_id),
+        rows=found.columns.rows,
+        keys=found.keys,
+        numbers={name: numbers[name] for name in NUMBERS},
+        texts={name: texts[name] for name in TEXTS},
+        scores=found.scores(),
     )

@@ -9,7 +9,7 @@ looks for a key reads one page of each sheaf, and then the packs that these name
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ from storage.connect import chunks
 from storage.errors import Damaged
 from storage.schema import index_page, index_sheaf
 
-_PAGE = 512  #: fingerprints in a page, about
+_PAGE = 256  #: fingerprints in a page at least: small enough for Postgres to keep it in one piece
 _MERGE = 8
 _FINAL = 1 << 20  #: fingerprints in a sheaf that is not merged any more
 
@@ -43,8 +43,31 @@ def add(connection: sa.Connection, keys: NDArray[np.uint8], packs: NDArray[np.in
 
 def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
     """The packs that may hold some of ``keys`` (m, 12), in order; one in some thousands is named in vain."""
-    wanted = np.unique(fingerprints(keys))
-    packs: set[int] = set()
+    _, packs = _near(connection, np.unique(fingerprints(keys)))
+    return [int(number) for number in np.unique(packs)]
+
+
+def held(connection: sa.Connection, keys: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
+    """Which of ``keys`` (m, 12) the index says to be in pack ``number``."""
+    wanted = fingerprints(keys)
+    prints, packs = _near(connection, np.unique(wanted))
+    known: NDArray[np.bool_] = np.isin(wanted, prints[packs == number])
+    return known
+
+
+def _near(connection: sa.Connection, wanted: Fingerprints) -> tuple[Fingerprints, NDArray[np.int64]]:
+    """What the index says of ``wanted``, which are sorted and distinct."""
+    parts = list(_pages(connection, wanted))
+    if not parts:
+        return wanted[:0], np.zeros(0, dtype=np.int64)
+    prints, packs = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
+    at = np.searchsorted(wanted, prints)
+    known = wanted[np.minimum(at, len(wanted) - 1)] == prints
+    return prints[known], packs[known]
+
+
+def _pages(connection: sa.Connection, wanted: Fingerprints) -> Iterator[tuple[Fingerprints, NDArray[np.int64]]]:
+    """Every page that may have one of ``wanted``, which are distinct."""
     for number, bits in connection.execute(sa.select(index_sheaf.c.number, index_sheaf.c.bits)).all():
         pages = np.unique(_page_of(wanted, bits)).tolist()
         for some in chunks(pages):
@@ -52,9 +75,7 @@ def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
                 (index_page.c.sheaf == number) & index_page.c.page.in_(some)
             )
             for page, content in connection.execute(question):
-                prints, places = _read(content, number, page, bits)
-                packs.update(places[np.isin(prints, wanted)].tolist())
-    return sorted(packs)
+                yield _read(content, number, page, bits)
 
 
 def drop(connection: sa.Connection, tables: Iterable[sa.Table] = (index_page, index_sheaf)) -> None:
@@ -114,10 +135,9 @@ def _written(prints: Fingerprints, packs: NDArray[np.int64], page: int, bits: in
 def _read(content: bytes, number: int, page: int, bits: int) -> tuple[Fingerprints, NDArray[np.int64]]:
     try:
         raw = np.frombuffer(zlib.decompress(content[8:]), np.uint8)
-        columns = np.ascontiguousarray(raw.reshape(4, -1).T).view("<u4").ravel().astype(np.int64)
-        gaps, packs = columns.reshape(2, -1)
+        gaps, packs = np.ascontiguousarray(raw.reshape(4, -1).T).view("<u4").reshape(2, -1).astype(np.int64)
     except (zlib.error, ValueError) as error:
         raise Damaged(
             f"page {page} of sheaf {number} of the index cannot be read; `probe db check --repair` makes the index anew"
         ) from error
-    return (np.cumsum(gaps) + (page << (32 - bits))).astype(np.uint32), packs + int.from_bytes(content[:8], "little")
+    return (gaps.cumsum() + (page << (32 - bits))).astype(np.uint32), packs + int.from_bytes(content[:8], "little")

@@ -112,7 +112,10 @@ def write_bodies(shas: Sequence[bytes], contents: Mapping[bytes, bytes]) -> byte
     sizes = [len(contents[sha]) if sha in contents else None for sha in shas]
     lost = [sha.hex() for sha in shas if sha not in contents]
     line = json.dumps({"sizes": sizes, "lost": lost}, separators=(",", ":")).encode() + b"\n"
-    return zlib.compress(line + b"".join(contents.get(sha, b"") for sha in shas), 6)
+    whole = line + b"".join(contents.get(sha, b"") for sha in shas)
+    # answers are mostly digits, in which short repetitions are chance: then it is better not to look for them
+    few = zlib.compressobj(9, zlib.DEFLATED, 15, 9, zlib.Z_FILTERED)
+    return min(zlib.compress(whole, 6), few.compress(whole) + few.flush(), key=len)
 
 
 def read_bodies(blob: bytes, *, where: str) -> list[tuple[bytes, bytes | None]]:
@@ -175,8 +178,8 @@ class Pack:
         return {name: arrays[name].tolist() for name in arrays if name not in {"key", "scores"}}
 
     @cached_property
-    def _scores(self) -> list[tuple[list[str] | None, NDArray[np.float64], dict[int, int]]]:
-        """For every set of labels: the labels, their scores (labels, rows), and which column of these a row has."""
+    def _scores(self) -> list[tuple[list[str] | None, NDArray[np.float64], NDArray[np.int64]]]:
+        """For every set of labels: the labels, their scores (labels, rows), and which rows these are."""
         arrays = self.columns.arrays
         codes, flat = arrays["labels"], arrays["scores"]
         if "rest" in arrays:
@@ -190,15 +193,22 @@ class Pack:
             rows = np.flatnonzero(codes == code)
             size = len(rows) * len(labels or ())
             values = flat[start : start + size].reshape(len(labels or ()), len(rows))
-            found.append((labels, values, {int(row): place for place, row in enumerate(rows)}))
+            found.append((labels, values, rows))
             start += size
         return found
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """Which of the rows with its set of labels each row is."""
+        places = np.zeros(self.columns.rows, dtype=np.int64)
+        for _, _, rows in self._scores:
+            places[rows] = np.arange(len(rows))
+        return places
 
     def scores(self) -> dict[str, NDArray[np.float64]]:
         """(m,) by label; NaN where an answer does not have it."""
         found: dict[str, NDArray[np.float64]] = {}
-        for labels, values, places in self._scores:
-            rows = np.fromiter(places, dtype=np.int64, count=len(places))
+        for labels, values, rows in self._scores:
             for label, row_values in zip(labels or (), values, strict=True):
                 if label not in found:
                     found[label] = np.full(self.columns.rows, np.nan)
@@ -208,7 +218,7 @@ class Pack:
     def entry(self, row: int, key: bytes | None = None) -> Entry:
         """One evaluation. ``key``: the whole of its key, if it is known."""
         lists, words = self._lists, self.columns.words
-        labels, values, place = self._scores[lists["labels"][row]]
+        labels, values, _ = self._scores[lists["labels"][row]]
         lag, floor, status, body = (lists[name][row] for name in ("noted_after", "floor", "http_status", "body"))
         sent = _EPOCH + timedelta(microseconds=lists["sent_at"][row])
         elapsed = float(lists["elapsed"][row])
@@ -220,7 +230,7 @@ class Pack:
             sent_at=sent,
             answered_at=None if lag == NEVER else sent + timedelta(microseconds=lag + _whole(elapsed)),
             elapsed=elapsed,
-            scores=None if labels is None else dict(zip(labels, values[:, place[row]].tolist(), strict=True)),
+            scores=None if labels is None else dict(zip(labels, values[:, self._places[row]].tolist(), strict=True)),
             floor=None if math.isnan(floor) else float(floor),
             censored=bool(lists["censored"][row]),
             body_sha=self.shas[body] if 0 <= body < len(self.shas) else None,

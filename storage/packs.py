@@ -62,7 +62,9 @@ def insert(connection: sa.Connection, prepared: Prepared) -> Places:
     for row, keys in zip(prepared.rows, prepared.keys, strict=True):
         number = connection.execute(pack.insert().values(row).returning(pack.c.number)).scalar_one()
         numbers.append(np.full(len(keys), number))
-        places |= {key.tobytes(): (number, place) for place, key in enumerate(keys)}
+        raw = keys.tobytes()
+        short = [raw[start : start + KEY_BYTES] for start in range(0, len(raw), KEY_BYTES)]
+        places.update(zip(short, [(number, place) for place in range(len(short))], strict=True))
     if numbers:
         index.add(connection, np.concatenate(prepared.keys), np.concatenate(numbers))
     return places

@@ -114,7 +114,7 @@ probe = sa.Table(
     sa.Column("features", Json, nullable=False),
     # bodies may be pruned while the numbers stay, so this refers to one without being a foreign key
     sa.Column("segments_sha", sa.LargeBinary),
-    sa.Column("asked", sa.LargeBinary, nullable=False),
+    sa.Column("asked", sa.LargeBinary, nullable=False),  # the coalitions, or the SHA-256 of a row of ``coalitions``
     sa.Column("error", Words),
     sa.UniqueConstraint("id"),
     sa.UniqueConstraint("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash"),
@@ -191,6 +191,15 @@ pack = sa.Table(
     sa.Index(None, "run_id"),
     _digest("root"),
     _digest("bodies_root"),
+)
+
+# What probes asked, and where in the packs the answers are (asked.py): often the same for several methods.
+coalitions = sa.Table(
+    "coalitions",
+    metadata,
+    sa.Column("sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    _digest("sha256"),
 )
 
 # Where in the packs a key is (index.py).

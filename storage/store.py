@@ -15,10 +15,22 @@ from numpy.typing import NDArray
 from storage import asked, chain, lookup, migrations, packs, rows
 from storage.columns import feature_key
 from storage.connect import Database, chunks
-from storage.errors import Ambiguous, NotFound
+from storage.errors import Ambiguous, Damaged, NotFound
 from storage.pack import KEY_BYTES
 from storage.records import Asked, Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
-from storage.schema import attribution, body, endpoint, evaluation, feature, instance, pack, probe, run, usage_day
+from storage.schema import (
+    attribution,
+    body,
+    coalitions,
+    endpoint,
+    evaluation,
+    feature,
+    instance,
+    pack,
+    probe,
+    run,
+    usage_day,
+)
 
 _RESUMABLE: tuple[RunStatus, ...] = ("running", "interrupted", "partial")
 
@@ -170,18 +182,21 @@ class Store:
         sha: bytes = row["sha256"]
         return sha
 
-    def save_probe(self, value: Probe) -> None:
+    def save_probe(self, value: Probe, *, evaluations: Sequence[Entry] = (), bodies: Sequence[bytes] = ()) -> None:
         """Store a probe with its attributions. The same probe of the same run saved again takes the place of the first.
 
         "The same": equal run, name, instance, endpoint, method and ``params_hash``. Unless it is partial, its evaluations
-        are put into packs. All of it is stored, or nothing.
+        are put into packs. ``evaluations`` that were answered elsewhere, with their ``bodies``, are added as by
+        :meth:`put_away`. All of it is stored, or nothing.
         """
+        contents = {hashlib.sha256(content).digest(): content for content in bodies}
+        prepared = [packs.prepare(group, contents) for group in packs.grouped(evaluations)]
         row = rows.probe_row(value)
         same = ("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash")
         keys = [] if value.status == "partial" else asked.keys_in(value.table)
 
         def work(connection: sa.Connection) -> None:
-            kept = self._folded(connection, value, keys) if keys else value.table
+            kept = self._folded(connection, value, keys, prepared) if keys or prepared else value.table
             statement = self.database.insert(probe).values(row | {"asked": kept})
             change = {name: statement.excluded[name] for name in row if name not in same}
             upsert = statement.on_conflict_do_update(index_elements=same, set_=change)
@@ -200,12 +215,22 @@ class Store:
 
         self.database.write(work)
 
-    def _folded(self, connection: sa.Connection, value: Probe, keys: Sequence[bytes]) -> bytes:
+    def _folded(
+        self, connection: sa.Connection, value: Probe, keys: Sequence[bytes], prepared: Sequence[packs.Prepared]
+    ) -> bytes:
         """Put the evaluations of ``keys`` into packs; return the probe's table with their places."""
         packs.take_turn(connection)
-        places = packs.fold(connection, evaluation.c.endpoint_id == value.endpoint_id, keys=keys)
+        places: packs.Places = {}
+        for each in prepared:
+            places |= packs.insert(connection, each)
+        open_ = [key for key in keys if key[:KEY_BYTES] not in places]
+        places |= packs.fold(connection, evaluation.c.endpoint_id == value.endpoint_id, keys=open_)
         left = [key[:KEY_BYTES] for key in keys if key[:KEY_BYTES] not in places]
-        return asked.slim(value.table, places | packs.locate(connection, self.url, left))
+        content = asked.slim(value.table, places | packs.locate(connection, self.url, left))
+        sha = hashlib.sha256(content).digest()
+        row = {"sha256": sha, "content": content}
+        connection.execute(self.database.insert(coalitions).values(row).on_conflict_do_nothing())
+        return sha
 
     def _feature_ids(self, connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
         def known() -> dict[str, int]:
@@ -310,12 +335,33 @@ class Store:
         with self.database.reading() as connection:
             return self._whole(connection, value.table)
 
+    def evaluations(self, value: Probe) -> list[Entry]:
+        """What a stored probe was explained from, keys cut to 12 bytes, in no order; the very records, whatever was asked
+        since. Where its table names none, every generation of its keys. Raises :class:`Damaged`."""
+        where = f"{self.url}: the coalitions of a probe"
+        with self.database.reading() as connection:
+            places, left = asked.places_in(self._kept(connection, value.table), where=where)
+            found = packs.load(connection, self.url, pack.c.number.in_(list(places)))
+            entries = [each.entry(row) for each in found for row in places[each.number]]
+            known = lookup.found(connection, self.url, left)
+        return entries + [entry for generations in known.values() for entry in generations]
+
     def _whole(self, connection: sa.Connection, kept: bytes) -> bytes:
         def keys_of(numbers: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
             found = packs.load(connection, self.url, pack.c.number.in_(numbers), bodies=False)
             return {each.number: each.keys for each in found}
 
-        return asked.whole(kept, keys_of, where=f"{self.url}: the coalitions of a probe")
+        return asked.whole(self._kept(connection, kept), keys_of, where=f"{self.url}: the coalitions of a probe")
+
+    def _kept(self, connection: sa.Connection, kept: bytes) -> bytes:
+        """A probe's table as it is kept, where it refers to one."""
+        if len(kept) != hashlib.sha256().digest_size:
+            return kept
+        found = connection.scalar(sa.select(coalitions.c.content).where(coalitions.c.sha256 == kept))
+        if found is None or hashlib.sha256(found).digest() != kept:
+            raise Damaged(f"{self.url}: the coalitions {kept.hex()} are not there, or not what was stored")
+        content: bytes = found
+        return content
 
     def instance(self, instance_id: str) -> Instance:
         """The input of that id. Raises :class:`NotFound`."""

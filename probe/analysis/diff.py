@@ -75,18 +75,19 @@ def paired(
         raise ValueError("the full or the empty coalition was not answered in both")
     rise, floor = float(difference[full].mean()), float(difference[empty].mean())
     inner = (size > 0) & (size < n)
-    m = int(inner.sum())
     known = np.zeros(len(difference)) if noise is None else np.asarray(noise, dtype=np.float64)
     least_noise = float(known.mean()) if len(known) else 0.0
-    if n == 1:
-        change, variance, dof = np.array([rise - floor]), np.array([2 * least_noise]), math.inf
-        judged = least_noise > 0 or not difference.any()
+    dof = len(difference) / 2 - n
+    judged = dof >= 1 or not difference.any()
+    singles = {int(np.flatnonzero(~coalitions[row])[0]): row for row in np.flatnonzero(size == n - 1)}
+    if dof < 1 and len(singles) == n:
+        # too few for a regression, but each feature was left out once
+        change = rise - difference[[singles[feature] for feature in range(n)]]
+        variance = np.full(n, 2 * least_noise)
     else:
         change, variance = _constrained(coalitions[inner], difference[inner], rise, floor, least_noise)
-        change = np.where(np.abs(change) <= 1e3 * _ROUNDING * scale, 0.0, change)
-        dof = len(difference) / 2 - n
-        judged = dof >= 1 or not difference.any()
-    if not judged and least_noise > 0 and m >= n - 1:
+    change = np.where(np.abs(change) <= 1e3 * _ROUNDING * scale, 0.0, change)
+    if not judged and least_noise > 0 and (len(singles) == n or int(inner.sum()) >= n - 1):
         dof, judged = math.inf, True  # the repeats say how large the noise is
     return _tested(
         change, np.sqrt(variance), dof, judged, level, paired=True, rows=len(difference), base=floor, full=rise

@@ -61,9 +61,9 @@ def recorded(store: Store, probe: Probe) -> Recorded:
         raise Damaged(f"{store.url}: the coalitions of probe {probe.id} cannot be read ({error})") from error
     raw = [[key.tobytes() for key in row] for row in keys]
     by_key: dict[bytes, Entry] = {}
-    for entry in store.entries([key for row in raw for key in row]):
+    for entry in sorted(store.evaluations(probe), key=lambda entry: entry.generation):
         if entry.state in {"answered", "rejected"} and (entry.answered_at or entry.sent_at) <= probe.finished:
-            by_key[entry.key] = entry  # oldest generation first
+            by_key[entry.key] = entry
     return Recorded(
         coalitions, tuple(tuple(by_key.get(key) for key in row) for row in raw), tuple(tuple(row) for row in raw)
     )

@@ -67,8 +67,10 @@ def _of_probe(each: Compared, level: float) -> Iterator[str]:
 def _least(least: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> str:
     known = least[np.isfinite(least)]
     if not len(known):
-        return "nothing"
+        return "none"
     low, high = float(known.min()), float(known.max())
+    if high < 1e-9:
+        return "any"
     return f"{high:.2g}" if high <= 1.2 * low else f"{low:.2g} to {high:.2g}"
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +15,7 @@ from storage import migrations
 from storage.connect import Database
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
-KEY, BODY, CONFIG = b"\x01" * 32, b"\x02" * 32, b"\x03" * 32
+KEY, BODY, CONFIG = b"\x01" * 32, hashlib.sha256(b"{}").digest(), b"\x03" * 32
 
 _ENTRY: dict[str, Any] = {
     "generation": 0,
@@ -118,18 +121,20 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def create(url: str) -> None:
-    """Make it in an empty database, by the migration that made it then."""
+def create(
+    url: str, *, revision: str = "0001", more: Mapping[str, list[dict[str, Any]]] = MappingProxyType({})
+) -> None:
+    """Make it in an empty database, by the migrations that made it then; ``more``: rows of tables that came later."""
     database = Database(url, timeout=5)
     database.prepare(create=True)
 
     def work(connection: sa.Connection) -> None:
         settings = migrations.settings()
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "0001")
+        command.upgrade(settings, revision)
         tables = sa.MetaData()
         tables.reflect(connection)
-        for name, rows in ROWS.items():
+        for name, rows in {**ROWS, **more}.items():
             for row in rows:
                 connection.execute(tables.tables[name].insert().values(_bindable(row, connection)))
 
@@ -137,12 +142,15 @@ def create(url: str) -> None:
     database.close()
 
 
-def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of the tables of schema 1, as the driver gives it (columns that were added later are left out)."""
+def contents(
+    url: str, more: Mapping[str, list[dict[str, Any]]] = MappingProxyType({})
+) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the tables of schema 1 and of ``more``, as the driver gives it (columns that were added later are left
+    out)."""
     database = Database(url, timeout=5)
     found: dict[str, list[tuple[Any, ...]]] = {}
     with database.reading() as connection:
-        for name, rows in ROWS.items():
+        for name, rows in {**ROWS, **more}.items():
             columns = sorted(set().union(*rows))
             question = sa.select(sa.table(name, *(sa.column(column) for column in columns)))
             found[name] = sorted((tuple(row) for row in connection.execute(question)), key=str)

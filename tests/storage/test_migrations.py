@@ -21,6 +21,7 @@ from storage import (
     upgrade,
 )
 from storage.schema import REVISION, VERSION_TABLE, metadata
+from storage.upkeep import compact
 from tests.storage import builders, schema_1
 
 
@@ -97,6 +98,34 @@ def test_a_database_of_schema_1_keeps_every_number(storage_url: str) -> None:
         # and it can do what is new
         assert Reservations(store).lease("vendor-a", count=1, gap=1).starts_in < 1
         assert Purse(store).take("run", requests=1, micro=1, most_requests=1, most_micro=1)
+
+
+#: What schema 2 added to schema 1.
+SCHEMA_2: dict[str, list[dict[str, Any]]] = {
+    "limiter": [{"name": "vendor-a", "next_slot": 0.1 + 0.2, "held_until": 1e9, "as_of": 1e9 + 0.1, "gap": 0.2}],
+    "budget": [{"name": "run 7f3a0001", "requests": 2**40, "micro": 2**53 + 1}],
+}
+
+
+def test_a_database_of_schema_2_keeps_every_number_and_is_folded(storage_url: str) -> None:
+    schema_1.create(storage_url, revision="0002", more=SCHEMA_2)
+    before = schema_1.contents(storage_url, SCHEMA_2)
+    assert {name: len(before[name]) for name in SCHEMA_2} == {"limiter": 1, "budget": 1}
+    assert upgrade(storage_url) == ("0002", REVISION)
+    assert schema_1.contents(storage_url, SCHEMA_2) == before
+    with Store.open(storage_url, create=False) as store:
+        entries = store.entries([schema_1.KEY, schema_1.BODY])
+        counts, spent, usage, probes = store.counts(), store.spent("7f3a0001"), store.usage(), store.probes("7f3a0001")
+        bodies = store.bodies_of(entries)
+        assert compact(store) == 0, "the run was not finished"
+        store.finish_run("7f3a0001", "finished", schema_1.NOON, {"sent": 193})
+        assert compact(store) == 0, "finishing folds"
+        assert [entry.pack for entry in store.entries([schema_1.KEY, schema_1.BODY])] == [1, None, None]
+        assert store.entries([schema_1.KEY, schema_1.BODY]) == entries
+        # the body is a picture's map as well, so it is in both places now
+        assert store.counts() == counts | {"bodies": 2}
+        assert (store.spent("7f3a0001"), store.usage()) == (spent, usage)
+        assert (store.probes("7f3a0001"), store.bodies_of(entries)) == (probes, bodies)
 
 
 def pretend(url: str, revision: str) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,3 +245,19 @@ def test_bodies_that_are_lost_keep_their_digests() -> None:
     shas = body_order(entries)
     blob = write_bodies(shas, {shas[1]: b'{"score": 0.000001}'})
     assert read_bodies(blob, where="here") == [(shas[0], None), (shas[1], b'{"score": 0.000001}'), (shas[2], None)]
+
+
+def test_the_document_shows_how_to_read_a_pack() -> None:
+    text = (Path(__file__).parents[2] / "storage" / "FORMAT.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    space: dict[str, Any] = {}
+    exec(code, space)
+    entries = [entry for entry, _ in many(50)]
+    entries = [entry.but(scores={"a": number / 7, "b": 1 - number / 7}) for number, entry in enumerate(entries)]
+    head, found = space["columns"](write_rows(entries))
+    assert head["labels"] == [["a", "b"]]
+    assert [bytes(key) for key in found["key"]] == [entry.key[:KEY_BYTES] for entry in entries]
+    assert found["scores"].tolist() == [entry.scores["a"] for entry in entries if entry.scores]
+    assert found["elapsed"].tolist() == [0.08] * 50
+    near = (1.0 - found["scores"]).view(np.int64)
+    assert (near + found["rest"]).view(np.float64).tolist() == [entry.scores["b"] for entry in entries if entry.scores]

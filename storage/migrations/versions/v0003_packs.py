@@ -47,6 +47,13 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pack_run_id"), "pack", ["run_id"], unique=False)
     op.create_table(
+        "coalitions",
+        sa.Column("sha256", sa.LargeBinary(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.CheckConstraint("length(sha256) = 32", name=op.f("ck_coalitions_sha256")),
+        sa.PrimaryKeyConstraint("sha256", name=op.f("pk_coalitions")),
+    )
+    op.create_table(
         "index_sheaf",
         sa.Column("number", _COUNT, nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
