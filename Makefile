@@ -43,7 +43,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(VENV)/build.stamp ## renew requirements*.lock from pyproject.toml
 	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra demo -c requirements-dev.lock -o requirements-demo.lock
-	$(COMPILE) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra postgres --extra web -c requirements-dev.lock -o requirements.lock
 	printf 'uv\nhatchling\n' | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
 
 clean: ## remove the environment and everything made, never a ledger
