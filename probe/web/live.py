@@ -50,10 +50,9 @@ class Live:
         self._standings: dict[str, Standing] = {}
         self._notes: deque[str] = deque(maxlen=_NOTES)
         self._started: RunStarted | None = None
-        self._finished: RunFinished | None = None
         self._began = monotonic()
         self._seq = self._done = self._retried = self._probes = 0
-        self._over = False
+        self._ended: float | None = None
 
     def hear(self, event: Event) -> None:
         """Take one event in."""
@@ -73,14 +72,14 @@ class Live:
                 case ProbeFinished():
                     self._probes += 1
                 case RunFinished():
-                    self._finished = event
+                    self._ended = self._monotonic()
                 case _:
                     self._note(event)
 
     def end(self) -> None:
         """Nothing more will come, whether or not the run got to its end."""
         with self._lock:
-            self._over = True
+            self._ended = self._ended or self._monotonic()
             self._seq += 1
 
     @property
@@ -99,12 +98,12 @@ class Live:
             started, standings = self._started, list(self._standings.values())
             left = sum(each.left for each in standings)
             total = max(0 if started is None else started.evaluations, self._done + left)
-            seconds = max(self._monotonic() - self._began, 1e-9)
+            seconds = max((self._ended or self._monotonic()) - self._began, 1e-9)
             slowest = [each.least_seconds for each in standings if each.least_seconds is not None]
             return State(
                 seq=self._seq,
                 run=None if started is None else started.run_id,
-                over=self._over or self._finished is not None,
+                over=self._ended is not None,
                 probes=0 if started is None else started.probes,
                 explained=self._probes,
                 total=total,

@@ -103,7 +103,7 @@ def test_what_is_wrong_with_a_config_is_said_when_it_is_submitted(working: tuple
     service, client = working
     outside = service.folder.parent / "elsewhere.yaml"
     outside.write_text("secret: yes\n")
-    before = client.get("/api/v1/jobs").json()
+    before = [each["id"] for each in client.get("/api/v1/jobs").json()["jobs"]]
     (service.folder / "broken.yaml").write_text("endpoints: {words: {url: 7}}\nprobes: {}\n")
     for given, words in [
         ({"config": "nothing.yaml"}, "there is no config 'nothing.yaml'"),
@@ -119,7 +119,7 @@ def test_what_is_wrong_with_a_config_is_said_when_it_is_submitted(working: tuple
         assert answer.status_code == 400, given
         assert words in answer.json()["error"]
     assert client.post("/api/v1/jobs", json={"config": "probe.yaml", "sudo": 1}).status_code == 422
-    assert client.get("/api/v1/jobs").json() == before
+    assert [each["id"] for each in client.get("/api/v1/jobs").json()["jobs"]] == before
 
 
 def test_runs_at_one_endpoint_wait_for_each_other_and_a_waiting_one_is_cancelled(
@@ -157,8 +157,7 @@ def test_sigterm_lets_answers_in_and_the_next_process_goes_on(server: RunningSer
         assert (ended["run"], ended["exit_code"]) == (running["run"], 0)
         totals = client.get(f"/api/v1/runs/{ended['run']}").json()["totals"]
     assert totals["unsure"] == totals["maybe_billed"] == 0
-    counts = server.counts()
-    assert counts["items"] == len({each["digest"] for each in server.arrivals()})  # nothing was asked twice
+    assert server.counts()["billed_twice"] == 0
 
 
 def test_a_job_of_a_killed_process_is_taken_up_by_the_next(server: RunningServer, tmp_path: Path) -> None:
