@@ -27,7 +27,7 @@ from probe.setup import Project
 from probe.survey_api import arun_surveys
 from probe.web.live import Live
 from probe.web.logs import EventLog
-from storage import NotFound, StorageError, Store
+from storage import StorageError, Store
 from storage import jobs as queue
 from storage.jobs import Job
 
@@ -218,10 +218,12 @@ class Jobs:
                     path, **options, storage=self._url, environment=self._environment, on_event=hear, on_runner=begun
                 )
             )
-        except (ProbeError, StorageError, NotFound) as error:
+        except (ProbeError, StorageError) as error:
             self._end(working, "failed", getattr(error, "exit_code", 5), str(error))
         except Exception as error:
             _log.exception("job", extra={"job": job.id, "run": working.live.run_id})
+            if working.live.run_id is not None:  # what is answered is kept; the same work goes on from there
+                self._store.finish_run(working.live.run_id, "interrupted", self._clock.now(), {})
             self._end(working, "failed", None, f"{type(error).__name__}: {error}")
             raise
         else:

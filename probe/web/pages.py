@@ -180,7 +180,7 @@ async def _stream(here: Service, run_id: str) -> AsyncIterator[str]:
             if html != told:
                 told = html
                 yield "event: progress\n" + "".join(f"data: {line}\n" for line in html.splitlines()) + "\n"
-            if found.status != "running" and (live is None or live.state().over):
+            if live.state().over if live is not None else found.status != "running":
                 break
         # another process tells nothing: its results are looked at instead
         await asyncio.sleep(0.25 if live is not None else 1.0)

@@ -119,7 +119,7 @@ def test_a_run_is_found_and_an_explanation_opened(looked: Watched, filled: Fille
     expect(page.get_by_role("img", name="The picture as it was sent")).to_be_visible()
     page.go_back()
     page.get_by_role("link", name="over time").click()
-    expect(page.get_by_role("img", name="Score over time")).to_be_visible()
+    expect(page.get_by_role("group", name="Score over time")).to_be_visible()
 
 
 def test_two_runs_are_compared(looked: Watched, filled: Filled) -> None:

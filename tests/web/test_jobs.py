@@ -23,7 +23,7 @@ def slow_config(url: str, *, text: str = TEXT, budget: int = 40, rate: str = "20
         "kind": "text",
         "inputs": {"inline": [text]},
         "endpoints": ["words"],
-        "methods": ["shapley"],
+        "methods": ["kernelshap"],
         "target": "long",
         "budget": budget,
     }
