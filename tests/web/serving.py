@@ -73,12 +73,13 @@ def serving(folder: Path, *arguments: str | Path, config: str = "probe.yaml") ->
                 process.kill()
 
 
-def project(folder: Path, url: str, **changes: Any) -> Path:
+def project(folder: Path, url: str, *, storage: str = "sqlite:///probe.db") -> Path:
     """A config with a text, a picture and table rows at the demo server's built-in models, and what it reads."""
     (folder / "inputs").mkdir(exist_ok=True)
     shades = np.linspace(0, 255, 32 * 24).reshape(24, 32).astype(np.uint8)
     Image.fromarray(shades).save(folder / "inputs" / "ramp.png")
     config = {
+        "storage": storage,
         "seed": 1,
         "endpoints": {
             "words": texts_endpoint(url, auth={"bearer": "${WEB_KEY}"}),
@@ -112,15 +113,14 @@ def project(folder: Path, url: str, **changes: Any) -> Path:
                 "target": "positive",
                 "budget": 16,
             },
-            **changes,
         },
     }
     return write(folder, config)
 
 
-def fill(folder: Path, url: str, *, runs: int = 2) -> list[str]:
+def fill(folder: Path, url: str, *, runs: int = 2, storage: str = "sqlite:///probe.db") -> list[str]:
     """Carry the config out ``runs`` times; the runs' ids, oldest first."""
-    project(folder, url)
+    project(folder, url, storage=storage)
     ids = []
     for _ in range(runs):
         done = here("run", "--json", "--quiet", cwd=folder, env=KEYS)
