@@ -151,7 +151,8 @@ async def _gone(request: Request, _error: Exception) -> Response:
 
 
 def _said(request: Request, status: int, words: str, headers: dict[str, str] | None = None) -> Response:
-    text = safe_text(words, one_line=True, limit=1000) or HTTPStatus(status).phrase
+    secrets = request.app.state.service.secrets
+    text = safe_text(secrets.redact(words), one_line=True, limit=1000) or HTTPStatus(status).phrase
     if wants_html(request):
         return error_page(request, status, text, headers or {})
     return JSONResponse({"error": text}, status, headers)

@@ -11,10 +11,10 @@ import asyncio
 import dataclasses
 import logging
 import os
-import secrets
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final, TypeAlias
 
 from probe.api import arun
@@ -60,16 +60,25 @@ class Jobs:
     """The queue and those who work on it. ``folder``: where configs are; ``url``: the database's, with its password."""
 
     def __init__(
-        self, store: Store, *, url: str, folder: Path, environment: Mapping[str, str], clock: Clock, most: int = 4
-    ):
+        self,
+        store: Store,
+        *,
+        url: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        secrets: Secrets,
+        clock: Clock,
+        most: int = 4,
+    ) -> None:
         self.folder = folder
         self.draining = False
         self._store = store
         self._url = url
         self._environment = environment
+        self._secrets = secrets
         self._clock = clock
         self._most = most
-        self._owner = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._owner = f"{os.getpid()}-{token_hex(4)}"
         self._working: dict[str, _Working] = {}
         self._ended: dict[str, Live] = {}
         self._wake = asyncio.Event()
@@ -94,7 +103,7 @@ class Jobs:
             name: value for name, value in options.items() if name in OPTIONS and value not in (None, "", False, [])
         }
         self._endpoints(config, given)  # whatever is wrong is said now
-        job = Job(secrets.token_hex(6), config, given, by, self._clock.now())
+        job = Job(token_hex(6), config, given, by, self._clock.now())
         queue.submit(self._store, job)
         self._nudge()
         return job
@@ -241,7 +250,7 @@ class Jobs:
             owner=self._owner,
             status=status,
             exit_code=exit_code,
-            error=error,
+            error=None if error is None else self._secrets.redact(error),
             finished=self._clock.now(),
         )
 

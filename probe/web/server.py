@@ -57,8 +57,9 @@ def serve(
             else "there are no tokens; make one first: probe serve token add NAME"
         )
     clock = Clock()
-    write_to(log, _secrets(environment))
-    jobs = Jobs(store, url=url, folder=folder, environment=environment, clock=clock, most=most_jobs)
+    secrets = _secrets(environment)
+    write_to(log, secrets)
+    jobs = Jobs(store, url=url, folder=folder, environment=environment, secrets=secrets, clock=clock, most=most_jobs)
     service = Service(
         store=store,
         folder=folder,
@@ -66,6 +67,7 @@ def serve(
         jobs=jobs,
         clock=clock,
         version=code_version(),
+        secrets=secrets,
     )
     config = uvicorn.Config(
         create_app(service, Hosts.of(host, names)),

@@ -11,6 +11,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
+from adapters import Secrets
 from probe.clock import Clock
 from probe.web.access import Access
 from probe.web.jobs import Jobs
@@ -30,6 +31,7 @@ class Service:
     jobs: Jobs
     clock: Clock
     version: str
+    secrets: Secrets  #: what no page says, wherever it comes from
     requests: Requests = field(default_factory=Requests)
     _facets: tuple[float, Mapping[str, list[tuple[str, int]]]] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
