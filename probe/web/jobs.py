@@ -17,6 +17,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final, TypeAlias
 
+from adapters import Secrets
 from probe.api import arun
 from probe.clock import Clock
 from probe.engine.run import Runner

@@ -14,7 +14,7 @@ import pytest
 
 from tests.cli.program import texts_endpoint, write
 from tests.servers import RunningServer
-from tests.web.serving import TEXT, Serving, project, serving, waited
+from tests.web.serving import SECRET, TEXT, Serving, project, serving, waited
 
 
 def slow_config(url: str, *, text: str = TEXT, budget: int = 40, rate: str = "20/s") -> dict[str, Any]:
@@ -111,6 +111,7 @@ def test_what_is_wrong_with_a_config_is_said_when_it_is_submitted(working: tuple
         ({"config": str(outside)}, "there is no config"),
         ({"config": "broken.yaml"}, "'probes' is missing"),
         ({"config": "probe.yaml", "only": ["loan"]}, "it has no 'loan'; it has reviews, pictures, loans"),
+        ({"config": "probe.yaml", "only": [SECRET]}, "it has no '[redacted]'"),
         ({"config": "probe.yaml", "budget": "many"}, "budget"),
         ({"config": "probe.yaml", "rate": "fast"}, "rate 'fast'"),
         ({"config": "probe.yaml", "surveys": True}, "it has no surveys"),
