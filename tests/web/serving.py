@@ -114,6 +114,14 @@ def project(folder: Path, url: str, *, storage: str = "sqlite:///probe.db") -> P
                 "budget": 16,
             },
         },
+        "surveys": {
+            "book": {
+                "inputs": {"inline": [{"a": place, "b": place % 3, "c": 1, "d": -place} for place in range(6)]},
+                "endpoints": ["rows"],
+                "methods": ["permutation", {"pdp": {"points": 3}}],
+                "target": "positive",
+            },
+        },
     }
     return write(folder, config)
 

@@ -114,13 +114,27 @@ def test_what_is_wrong_with_a_config_is_said_when_it_is_submitted(working: tuple
         ({"config": "probe.yaml", "only": [SECRET]}, "it has no '[redacted]'"),
         ({"config": "probe.yaml", "budget": "many"}, "budget"),
         ({"config": "probe.yaml", "rate": "fast"}, "rate 'fast'"),
-        ({"config": "probe.yaml", "surveys": True}, "it has no surveys"),
+        ({"config": "slow.yaml", "surveys": True}, "it has no surveys"),
     ]:
         answer = client.post("/api/v1/jobs", json=given)
         assert answer.status_code == 400, given
         assert words in answer.json()["error"]
     assert client.post("/api/v1/jobs", json={"config": "probe.yaml", "sudo": 1}).status_code == 422
     assert [each["id"] for each in client.get("/api/v1/jobs").json()["jobs"]] == before
+
+
+def test_surveys_are_carried_out_and_shown(working: tuple[Serving, httpx.Client]) -> None:
+    _, client = working
+    ended = waited(client, submit(client, "probe.yaml", surveys=True)["id"], until=["finished", "failed"])
+    assert ended["exit_code"] == 0, ended
+    probes = client.get(f"/api/v1/runs/{ended['run']}/probes").json()["probes"]
+    assert [each["method"] for each in probes] == ["permutation", "pdp"]
+    for each in probes:
+        page = client.get(f"/probes/{each['id']}", headers={"accept": "text/html"})
+        assert page.status_code == 200
+        assert "A survey asks about many inputs at once" in page.text
+        assert client.get(f"/api/v1/probes/{each['id']}/evaluations").json()["total"] == 0
+    assert "mean score with one column set" in page.text
 
 
 def test_runs_at_one_endpoint_wait_for_each_other_and_a_waiting_one_is_cancelled(
