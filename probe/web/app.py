@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import anyio.to_thread
@@ -69,9 +69,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
     finally:
         await service.jobs.drain()
-        working.cancel()
-        with suppress(asyncio.CancelledError):
-            await working
+        await working
 
 
 # -- around it all ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import dataclasses
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from secrets import token_hex
@@ -73,6 +74,7 @@ class Jobs:
     ) -> None:
         self.folder = folder
         self.draining = False
+        self._closed = False
         self._store = store
         self._url = url
         self._environment = environment
@@ -135,9 +137,9 @@ class Jobs:
     # -- the service's loop ------------------------------------------------------------------------------------------------
 
     async def work(self) -> None:
-        """Take jobs from the queue until cancelled."""
+        """Take jobs from the queue until :meth:`drain` is done."""
         self._service_loop = asyncio.get_running_loop()
-        while True:
+        while not self._closed:
             self._wake.clear()
             try:
                 await asyncio.to_thread(self._keep_house)
@@ -145,17 +147,17 @@ class Jobs:
                     await self._start_some()
             except StorageError as error:
                 _log.error("queue", extra={"error": str(error)})
-            with_timeout = asyncio.wait_for(self._wake.wait(), _TICK)
-            try:
-                await with_timeout
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._wake.wait()
 
     async def drain(self) -> None:
         """Start nothing more, let what is in flight be answered and recorded, and give back what is not done."""
         self.stop()
         tasks = [each.task for each in self._working.values() if each.task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._closed = True
+        self._wake.set()
 
     def stop(self) -> None:
         """As :meth:`drain`, without waiting; may be called from a signal handler."""
