@@ -14,8 +14,9 @@ import numpy as np
 from fastapi import HTTPException
 
 from adapters import Prediction
-from probe.engine.recorded import Recorded, is_survey, recorded, target_of
+from probe.engine.recorded import coalitions_of, is_survey, seen, target_of
 from probe.engine.stored import read_predictions
+from probe.methods.base import Bools
 from probe.report.queried import COLUMNS, Found
 from probe.targets import Target
 from probe.web import models
@@ -67,33 +68,41 @@ class Asked:
     def __init__(self, service: Service, probe: Probe) -> None:
         self.probe = probe
         self._service = service
-        self._found: Recorded | None = None
+        self._coalitions: Bools | None = None
+        self._keys: tuple[tuple[bytes, ...], ...] = ()
         if probe.table and not is_survey(probe):
-            self._found = recorded(service.store, probe)
+            self._coalitions, self._keys = coalitions_of(service.store, probe)
 
     def __len__(self) -> int:
-        return 0 if self._found is None else len(self._found.keys) * self._found.width
+        return len(self._keys) * self._width
+
+    @property
+    def _width(self) -> int:
+        return len(self._keys[0]) if self._keys else 1
 
     def slice(self, start: int, count: int) -> list[Evaluated]:
         """``count`` of them from ``start`` on."""
-        found = self._found
-        if found is None:
+        if self._coalitions is None:
             return []
-        places = [divmod(number, found.width) for number in range(start, min(len(self), start + count))]
-        entries = [found.entries[row][column] for row, column in places]
+        places = [divmod(number, self._width) for number in range(start, min(len(self), start + count))]
+        keys = [self._keys[row][column] for row, column in places]
+        found = seen(self._service.store.entries(keys), self.probe)
+        entries = [found.get(key) for key in keys]
         target = target_of(self.probe)
         return [
             Evaluated(
-                number=row * found.width + column,
-                off=tuple(off(found.coalitions[row], self.probe.features)),
-                kept=int(np.count_nonzero(found.coalitions[row])),
+                number=row * self._width + column,
+                off=tuple(off(self._coalitions[row], self.probe.features)),
+                kept=int(np.count_nonzero(self._coalitions[row])),
                 repeat=column,
                 entry=entry,
                 prediction=prediction,
                 score=None if prediction is None else _score(target, prediction),
-                key=found.keys[row][column],
+                key=key,
             )
-            for (row, column), entry, prediction in zip(places, entries, self._predictions(entries), strict=True)
+            for (row, column), key, entry, prediction in zip(
+                places, keys, entries, self._predictions(entries), strict=True
+            )
         ]
 
     def one(self, number: int) -> Evaluated:
@@ -104,9 +113,9 @@ class Asked:
 
     def rebuild(self, number: int) -> Rebuilt:
         """What evaluation ``number`` sent."""
-        assert self._found is not None  # noqa: S101 - for the type checker: only what was found has a number
-        row, column = divmod(number, self._found.width)
-        return self._rebuilder.rebuilt(self._found.coalitions[row], column, self._found.keys[row][column])
+        assert self._coalitions is not None  # noqa: S101 - for the type checker: only what was found has a number
+        row, column = divmod(number, self._width)
+        return self._rebuilder.rebuilt(self._coalitions[row], column, self._keys[row][column])
 
     @cached_property
     def _rebuilder(self) -> Rebuilder:
