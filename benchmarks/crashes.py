@@ -224,9 +224,11 @@ def _rows_of_copy(home: Path) -> dict[str, int]:
 def _rows(home: Path) -> dict[str, int]:
     """What the database holds; all 0 if there is none yet."""
     questions = {
-        "evaluations": "SELECT count(*) FROM evaluation",
-        "answered": "SELECT count(DISTINCT key) FROM evaluation WHERE state = 'answered'",
-        "attempts": "SELECT coalesce(sum(attempts), 0) FROM evaluation",
+        # rows while a probe runs, packs when it is over; every request carries one input here
+        "evaluations": "SELECT (SELECT count(*) FROM evaluation) + coalesce(sum(evaluations), 0) FROM pack",
+        "answered": "SELECT (SELECT count(DISTINCT key) FROM evaluation WHERE state = 'answered') "
+        "+ coalesce(sum(answered), 0) FROM pack",
+        "attempts": "SELECT (SELECT coalesce(sum(attempts), 0) FROM evaluation) + coalesce(sum(requests), 0) FROM pack",
         "runs": "SELECT count(*) FROM run",
         "finished": "SELECT count(*) FROM run WHERE status = 'finished'",
         "probes": "SELECT count(*) FROM probe",

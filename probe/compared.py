@@ -108,9 +108,16 @@ def _run(store: Store, text: str) -> str | None:
 
 
 def compare(
-    store: Store, first: Side, second: Side, *, level: float = 0.05, labels: Mapping[str, str] | None = None
+    store: Store,
+    first: Side,
+    second: Side,
+    *,
+    level: float = 0.05,
+    labels: Mapping[str, str] | None = None,
+    pairs: bool = True,
 ) -> Comparison:
     """What moved from ``first`` to ``second``. ``labels``: how the second calls the first's labels, where it differs.
+    ``pairs``: read the evaluations, to compare answers to the same coalitions; else the attributions alone.
 
     Raises:
         ConfigError: they have no probe in common.
@@ -132,7 +139,7 @@ def compare(
     probes = []
     for question in shared:
         one, two = before[question], after[question]
-        compared = _compare(store, one, two, cache, level=level, labels=labels or {})
+        compared = _compare(store, one, two, cache if pairs else None, level=level, labels=labels or {})
         endpoint = endpoints[two.endpoint_id]
         probes.append(replace(compared, instance=names[two.instance_id], endpoint=endpoint))
     return Comparison(first, second, level, tuple(probes), tuple(missing))
@@ -156,17 +163,11 @@ def _compare(
     store: Store,
     one: Probe,
     two: Probe,
-    cache: dict[tuple[bytes, datetime], Recorded],
+    cache: dict[tuple[bytes, datetime], Recorded] | None,
     *,
     level: float,
     labels: Mapping[str, str],
 ) -> Compared:
-    def read(probe: Probe) -> Recorded:
-        key = (probe.table, probe.finished)
-        if key not in cache:
-            cache[key] = recorded(store, probe)
-        return cache[key]
-
     names = tuple(share.feature for share in one.attributions)
     base = Compared(
         probe=two.name,
@@ -183,7 +184,9 @@ def _compare(
     if names != tuple(share.feature for share in two.attributions):
         by_name = {share.feature: share.value for share in two.attributions}
         return replace(base, after=tuple(by_name.get(name, math.nan) for name in names))
-    first, second = read(one), read(two)
+    if cache is None:
+        return base
+    first, second = (_read(store, each, cache) for each in (one, two))
     pairs = _matched(first, second)
     if len(pairs) < _FEWEST_SHARED * max(len(first.coalitions), len(second.coalitions)):
         return base
@@ -203,9 +206,15 @@ def _compare(
         )
     except ValueError:
         return base
-    if not len(both):
-        return base
     return replace(base, target=asked.name, diff=diff, reused=_reused(mine, theirs))
+
+
+def _read(store: Store, probe: Probe, cache: dict[tuple[bytes, datetime], Recorded]) -> Recorded:
+    """What ``probe`` saw; the methods of one bill saw the same."""
+    key = (probe.table, probe.finished)
+    if key not in cache:
+        cache[key] = recorded(store, probe)
+    return cache[key]
 
 
 def _by_attribution(one: Probe, two: Probe, level: float) -> Diff:

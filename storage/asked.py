@@ -18,7 +18,7 @@ from storage import container
 from storage.pack import KEY_BYTES
 from storage.packs import Places
 
-#: The keys (m, 12) of packs by number.
+#: The keys (m, 11) of packs by number.
 KeysOf = Callable[[Sequence[int]], Mapping[int, NDArray[np.uint8]]]
 
 
@@ -70,7 +70,7 @@ def slim(table: bytes, places: Places) -> bytes:
 
 
 def whole(kept: bytes, keys_of: KeysOf, *, where: str) -> bytes:
-    """The ``.npz`` again, uncompressed, its keys 12 bytes long. Raises :class:`Damaged`."""
+    """The ``.npz`` again, uncompressed, its keys 11 bytes long. Raises :class:`Damaged`."""
     if kept[:1] != _ZLIB:  # not one of ours
         return kept
     found = container.read(kept, where=where)

@@ -1,9 +1,9 @@
 """Columns in one compressed blob that anybody can read: a line of JSON, then the columns one after the other, all in zlib.
 
-``{"rows": 400, …, "columns": [{"name": "key", "type": "S12"}, …]}`` and a line end; then, for every entry of ``columns``
+``{"rows": 400, …, "columns": [{"name": "key", "type": "S11"}, …]}`` and a line end; then, for every entry of ``columns``
 that has a ``type``, ``count`` values (``rows``, if it does not say) in the order of ``columns``. See FORMAT.md.
 
-- ``S12``: so many bytes each, as they are.
+- ``S11``: so many bytes each, as they are.
 - ``i1 i2 i4 i8``: little-endian integers; ``f4 f8``: IEEE 754 floats. All first bytes come first, then all second bytes, …,
   which is what makes them compressible.
 - ``delta``: each value is the difference to the one before. ``scale: k``: the value is the integer over 10**k, rounded to the

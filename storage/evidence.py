@@ -28,7 +28,7 @@ BEGINNING = bytes(32)
 def line(entry: Entry) -> bytes:
     """An evaluation as a line of JSON, without the line end: the same for a row and what a pack makes of it.
 
-    Times are microseconds since 1970 (UTC), keys the first 12 bytes in hex; the body is in a tree of its own.
+    Times are microseconds since 1970 (UTC), keys the first 11 bytes in hex; the body is in a tree of its own.
     """
     fields = _FIELDS(entry)
     key, generation, state, run, endpoint, sent, answered, attempts, maybe_billed, cost = fields[:10]

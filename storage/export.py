@@ -19,7 +19,7 @@ from storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Evaluations of one run and endpoint. ``keys``: (m, 12). ``numbers``: (m,) by name. ``texts``: by name few different
+    """Evaluations of one run and endpoint. ``keys``: (m, 11). ``numbers``: (m,) by name. ``texts``: by name few different
     texts, and which of them each evaluation has. ``scores``: (m,) by label, NaN where an answer has none (wide answers are
     kept in their bodies only)."""
 

@@ -27,12 +27,12 @@ Fingerprints = NDArray[np.uint32]
 
 
 def fingerprints(keys: NDArray[np.uint8]) -> Fingerprints:
-    """Of (m, 12) keys."""
+    """Of (m, 11) keys."""
     return np.ascontiguousarray(keys[:, :4]).view(">u4").ravel().astype(np.uint32)
 
 
 def add(connection: sa.Connection, keys: NDArray[np.uint8], packs: NDArray[np.int64]) -> None:
-    """Say that ``keys`` (m, 12) are in ``packs`` (m,). Only one transaction may do this at a time."""
+    """Say that ``keys`` (m, 11) are in ``packs`` (m,). Only one transaction may do this at a time."""
     _put(connection, fingerprints(keys), packs)
     while (found := _alike(connection)) is not None:
         parts = [_whole(connection, number) for number in found]
@@ -42,13 +42,13 @@ def add(connection: sa.Connection, keys: NDArray[np.uint8], packs: NDArray[np.in
 
 
 def find(connection: sa.Connection, keys: NDArray[np.uint8]) -> list[int]:
-    """The packs that may hold some of ``keys`` (m, 12), in order; one in some thousands is named in vain."""
+    """The packs that may hold some of ``keys`` (m, 11), in order; one in some thousands is named in vain."""
     _, packs = _near(connection, np.unique(fingerprints(keys)))
     return [int(number) for number in np.unique(packs)]
 
 
 def held(connection: sa.Connection, keys: NDArray[np.uint8], number: int) -> NDArray[np.bool_]:
-    """Which of ``keys`` (m, 12) the index says to be in pack ``number``."""
+    """Which of ``keys`` (m, 11) the index says to be in pack ``number``."""
     wanted = fingerprints(keys)
     prints, packs = _near(connection, np.unique(wanted))
     known: NDArray[np.bool_] = np.isin(wanted, prints[packs == number])

@@ -15,7 +15,7 @@ from storage.schema import evaluation
 
 
 def found(connection: sa.Connection, shown: str, keys: Sequence[bytes]) -> dict[bytes, list[Entry]]:
-    """What there is of ``keys`` (of 32 bytes, or cut to 12), by key, oldest generation first. Raises ``Damaged``.
+    """What there is of ``keys`` (of 32 bytes, or cut to 11), by key, oldest generation first. Raises ``Damaged``.
 
     An answer that was put away stays; a second one of its generation, which another process asked for at the same time,
     only counts.

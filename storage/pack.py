@@ -1,7 +1,7 @@
 """Evaluations that are over, many in one blob of columns (``container.py``), and their response bodies in another.
 
-A pack belongs to one run and one endpoint. Of the key the first 12 bytes are kept: among 10⁹ evaluations two keys agree in
-them with a probability of 10⁻¹¹.
+A pack belongs to one run and one endpoint. Of the key the first 11 bytes are kept: among 10⁹ evaluations two keys agree in
+them with a probability of 2·10⁻⁹.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from storage import container
 from storage.errors import Damaged
 from storage.records import Entry, EntryState
 
-KEY_BYTES = 12
+KEY_BYTES = 11
 #: Evaluations in one pack at most: what is read to get at one of them.
 MOST_ROWS = 1 << 14
 
@@ -159,7 +159,7 @@ class Pack:
 
     @property
     def keys(self) -> NDArray[np.uint8]:
-        """(m, 12) bytes."""
+        """(m, 11) bytes."""
         found: NDArray[np.uint8] = self.columns.arrays["key"]
         return found
 

@@ -31,7 +31,7 @@ def take_turn(connection: sa.Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Evaluations of one run and endpoint as rows of ``pack``, with their keys (m, 12)."""
+    """Evaluations of one run and endpoint as rows of ``pack``, with their keys (m, 11)."""
 
     rows: tuple[rows.Row, ...]
     keys: tuple[NDArray[np.uint8], ...]
@@ -132,7 +132,7 @@ def look_up(connection: sa.Connection, shown: str, keys: Sequence[bytes]) -> Ite
 
 
 def locate(connection: sa.Connection, shown: str, keys: Sequence[bytes]) -> Places:
-    """Pack and row of those of ``keys`` (12 bytes each) that packs have; of several the latest."""
+    """Pack and row of those of ``keys`` (11 bytes each) that packs have; of several the latest."""
     places: Places = {}
     if not keys:
         return places

@@ -6,27 +6,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
-from storage import asked, chain, lookup, migrations, packs, rows
-from storage.columns import feature_key
+from storage import asked, chain, lookup, migrations, packs, rows, tables
 from storage.connect import Database, chunks
-from storage.errors import Ambiguous, Damaged, NotFound
-from storage.pack import KEY_BYTES
-from storage.records import Asked, Endpoint, Entry, EntryState, Instance, Probe, Run, RunStatus, Usage
+from storage.errors import Ambiguous, NotFound
+from storage.records import Asked, Endpoint, Entry, Instance, Probe, Run, RunStatus, Usage
 from storage.schema import (
     attribution,
     body,
-    coalitions,
     endpoint,
     evaluation,
     feature,
     instance,
-    pack,
     probe,
     run,
     usage_day,
@@ -77,7 +71,7 @@ class Store:
     # --- the ledger, read ---
 
     def lookup(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
-        """The newest generation of each of ``keys`` that is in the ledger. Keys may be cut to 12 bytes. Raises ``Damaged``."""
+        """The newest generation of each of ``keys`` that is in the ledger. Keys may be cut to 11 bytes. Raises ``Damaged``."""
         return {key: found[-1] for key, found in self._found(keys).items()}
 
     def entries(self, keys: Sequence[bytes]) -> list[Entry]:
@@ -196,14 +190,14 @@ class Store:
         keys = [] if value.status == "partial" else asked.keys_in(value.table)
 
         def work(connection: sa.Connection) -> None:
-            kept = self._folded(connection, value, keys, prepared) if keys or prepared else value.table
+            kept = tables.fold(self.database, connection, value, keys, prepared) if keys or prepared else value.table
             statement = self.database.insert(probe).values(row | {"asked": kept})
             change = {name: statement.excluded[name] for name in row if name not in same}
             upsert = statement.on_conflict_do_update(index_elements=same, set_=change)
             number = connection.execute(upsert.returning(probe.c.number)).scalar_one()
             connection.execute(attribution.delete().where(attribution.c.probe_number == number))
             if value.attributions:
-                ids = self._feature_ids(connection, [one.feature for one in value.attributions])
+                ids = tables.feature_ids(self.database, connection, [one.feature for one in value.attributions])
                 connection.execute(
                     attribution.insert(),
                     [
@@ -214,41 +208,6 @@ class Store:
                 )
 
         self.database.write(work)
-
-    def _folded(
-        self, connection: sa.Connection, value: Probe, keys: Sequence[bytes], prepared: Sequence[packs.Prepared]
-    ) -> bytes:
-        """Put the evaluations of ``keys`` into packs; return the probe's table with their places."""
-        packs.take_turn(connection)
-        places: packs.Places = {}
-        for each in prepared:
-            places |= packs.insert(connection, each)
-        open_ = [key for key in keys if key[:KEY_BYTES] not in places]
-        places |= packs.fold(connection, evaluation.c.endpoint_id == value.endpoint_id, keys=open_)
-        left = [key[:KEY_BYTES] for key in keys if key[:KEY_BYTES] not in places]
-        content = asked.slim(value.table, places | packs.locate(connection, self.url, left))
-        sha = hashlib.sha256(content).digest()
-        row = {"sha256": sha, "content": content}
-        connection.execute(self.database.insert(coalitions).values(row).on_conflict_do_nothing())
-        return sha
-
-    def _feature_ids(self, connection: sa.Connection, keys: Sequence[str]) -> dict[str, int]:
-        def known() -> dict[str, int]:
-            return {
-                key: number
-                for some in chunks(list(stored.values()))
-                for key, number in connection.execute(
-                    sa.select(feature.c.key, feature.c.id).where(feature.c.key.in_(some))
-                )
-            }
-
-        stored = {key: feature_key(key) for key in keys}
-        ids = known()
-        # sorted, so that two writers meeting the same new words wait for each other instead of deadlocking
-        if new := sorted({key for key in stored.values() if key not in ids}):
-            connection.execute(self.database.insert(feature).on_conflict_do_nothing(), [{"key": key} for key in new])
-            ids = known()
-        return {key: ids[kept] for key, kept in stored.items()}
 
     # --- questions ---
 
@@ -325,43 +284,21 @@ class Store:
                     table,
                 ) in connection.execute(question):
                     finished = status == "finished"
-                    whole = self._whole(connection, table)
+                    whole = tables.whole(connection, self.url, table)
                     one = Asked(instance_id, endpoint_id, method, digest, params, finished, version, whole)
                     found.append((number, one))
         return [one for _, one in sorted(found, key=lambda each: each[0])]
 
     def table(self, value: Probe) -> bytes:
-        """The coalitions of a stored probe and their ledger keys, cut to 12 bytes: ``.npz``. Raises :class:`Damaged`."""
+        """The coalitions of a stored probe and their ledger keys, cut to 11 bytes: ``.npz``. Raises :class:`Damaged`."""
         with self.database.reading() as connection:
-            return self._whole(connection, value.table)
+            return tables.whole(connection, self.url, value.table)
 
     def evaluations(self, value: Probe) -> list[Entry]:
-        """What a stored probe was explained from, keys cut to 12 bytes, in no order; the very records, whatever was asked
+        """What a stored probe was explained from, keys cut to 11 bytes, in no order; the very records, whatever was asked
         since. Where its table names none, every generation of its keys. Raises :class:`Damaged`."""
-        where = f"{self.url}: the coalitions of a probe"
         with self.database.reading() as connection:
-            places, left = asked.places_in(self._kept(connection, value.table), where=where)
-            found = packs.load(connection, self.url, pack.c.number.in_(list(places)))
-            entries = [each.entry(row) for each in found for row in places[each.number]]
-            known = lookup.found(connection, self.url, left)
-        return entries + [entry for generations in known.values() for entry in generations]
-
-    def _whole(self, connection: sa.Connection, kept: bytes) -> bytes:
-        def keys_of(numbers: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
-            found = packs.load(connection, self.url, pack.c.number.in_(numbers), bodies=False)
-            return {each.number: each.keys for each in found}
-
-        return asked.whole(self._kept(connection, kept), keys_of, where=f"{self.url}: the coalitions of a probe")
-
-    def _kept(self, connection: sa.Connection, kept: bytes) -> bytes:
-        """A probe's table as it is kept, where it refers to one."""
-        if len(kept) != hashlib.sha256().digest_size:
-            return kept
-        found = connection.scalar(sa.select(coalitions.c.content).where(coalitions.c.sha256 == kept))
-        if found is None or hashlib.sha256(found).digest() != kept:
-            raise Damaged(f"{self.url}: the coalitions {kept.hex()} are not there, or not what was stored")
-        content: bytes = found
-        return content
+            return tables.evaluations(connection, self.url, value.table)
 
     def instance(self, instance_id: str) -> Instance:
         """The input of that id. Raises :class:`NotFound`."""
@@ -383,24 +320,8 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """How many of each thing are stored: ``runs``, ``probes``, …, ``evaluations`` and, of those, each state."""
-        tables = {"runs": run, "endpoints": endpoint, "instances": instance, "probes": probe}
-        tables |= {"features": feature, "bodies": body}
-        states = sa.select(evaluation.c.state, sa.func.count()).group_by(evaluation.c.state)
         with self.database.reading() as connection:
-            counted = {
-                name: connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
-                for name, table in tables.items()
-            }
-            by_state: dict[str, int] = dict.fromkeys(get_args(EntryState), 0)
-            by_state |= {str(state): count for state, count in connection.execute(states)}
-            away = connection.execute(
-                sa.select(*(sa.func.sum(pack.c[name]) for name in ("evaluations", "answered", "body_count")))
-            ).one()
-        every, answers, kept = (int(count or 0) for count in away)
-        by_state["answered"] += answers
-        by_state["rejected"] += every - answers
-        counted["bodies"] += kept
-        return counted | {"evaluations": sum(by_state.values())} | by_state
+            return tables.counts(connection)
 
     # --- how ---
 

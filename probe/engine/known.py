@@ -110,7 +110,7 @@ def write_table(coalitions: Bools, keys: bytes | bytearray, width: int) -> bytes
 
 
 def read_table(table: bytes) -> tuple[Bools, NDArray[np.uint8]]:
-    """The coalitions (m, n) and their ledger keys (m, width, 32 or, where storage cut them, 12) of a stored ``table``."""
+    """The coalitions (m, n) and their ledger keys (m, width, 32 or, where storage cut them, 11) of a stored ``table``."""
     with np.load(io.BytesIO(table), allow_pickle=False) as stored:
         n = int(stored["n"])
         coalitions = np.unpackbits(stored["coalitions"], axis=1, count=n).astype(bool)

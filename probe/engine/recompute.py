@@ -165,11 +165,11 @@ def _predictions(sources: Sources) -> dict[bytes, Prediction]:
                         HttpResponse(entry.http_status or 200, headers, body), entry.items
                     )
                 except AdapterError as error:
-                    raise Differs(f"evaluation {entry.key[:12].hex()}: its response cannot be read: {error}") from error
+                    raise Differs(f"evaluation {entry.key.hex()}: its response cannot be read: {error}") from error
             read = parsed[place][entry.item]
             if not isinstance(read, Prediction) or (scores is not None and dict(read.scores) != dict(scores.scores)):
                 raise Differs(
-                    f"evaluation {entry.key[:12].hex()}: its scores are {_short(entry.scores)}, its response says "
+                    f"evaluation {entry.key.hex()}: its scores are {_short(entry.scores)}, its response says "
                     f"{_short(getattr(read, 'scores', read))}"
                 )
             found[entry.key] = read

@@ -39,7 +39,7 @@ def _of_probe(each: Compared, level: float) -> Iterator[str]:
     how = (
         f"{diff.rows} coalitions asked on both sides"
         if diff.paired
-        else "other coalitions on each side: only their own errors tell"
+        else "not coalition by coalition: only the errors of the attributions tell"
     )
     if each.reused:
         how += f"; {each.reused:.0%} of the answers are the same ones, taken from the ledger"

@@ -123,6 +123,9 @@ def test_an_unchanged_endpoint_does_not_move_and_a_changed_one_does(home: Path) 
     words = here("diff", second, third, cwd=home).out
     assert 'moved: "refund" +0.2 → +0.3, change +0.1' in words
     assert "no change found in 8 features" in words
+    alone = here("diff", second, third, "--attributions", "--json", cwd=home)
+    assert alone.code == 1
+    assert not alone.json["probes"][0]["paired"]
 
 
 def test_noise_is_no_change(home: Path) -> None:
