@@ -48,7 +48,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: $(VENV)/build.stamp ## renew requirements*.lock from pyproject.toml, and the servers' locks
 	$(COMPILE) pyproject.toml --extra dev -o requirements-dev.lock
 	$(COMPILE) pyproject.toml --extra demo -c requirements-dev.lock -o requirements-demo.lock
-	$(COMPILE) pyproject.toml --extra postgres -c requirements-dev.lock -o requirements.lock
+	$(COMPILE) pyproject.toml --extra postgres --extra web -c requirements-dev.lock -o requirements.lock
 	printf 'uv\nhatchling\n' | $(COMPILE) - -c requirements-dev.lock -o requirements-build.lock
 	for each in $(basename $(wildcard tests/endpoints/envs/*.in)); do $(COMPILE) $$each.in -o $$each.lock || exit 1; done
 

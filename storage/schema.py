@@ -15,7 +15,7 @@ from storage.columns import Count, Figure, Json, Moment, Words
 from storage.records import EntryState, InstanceKind, ProbeStatus, RunStatus
 
 #: Newest revision in ``migrations/versions``. Revisions are numbers, so older and newer can be told without Alembic.
-REVISION = "0005"
+REVISION = "0006"
 VERSION_TABLE = "probe_schema"
 
 metadata = sa.MetaData(
@@ -119,6 +119,7 @@ probe = sa.Table(
     sa.Column("error", Words),
     sa.UniqueConstraint("id"),
     sa.UniqueConstraint("run_id", "name", "instance_id", "endpoint_id", "method", "params_hash"),
+    sa.Index(None, "instance_id", "endpoint_id", "method"),  # one probe over time
     sa.Index(
         None,
         "segments_sha",
@@ -276,4 +277,38 @@ budget = sa.Table(
     sa.Column("micro", sa.BigInteger, nullable=False),
     sa.CheckConstraint("requests >= 0", name="requests"),
     sa.CheckConstraint("micro >= 0", name="micro"),
+)
+
+# Keys to the service (tokens.py) and the runs that it was asked for (jobs.py).
+token = sa.Table(
+    "token",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("name", Words, nullable=False),
+    sa.Column("scope", Words, nullable=False),
+    sa.Column("created", Moment, nullable=False),
+    sa.Column("expires", Moment),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sa.CheckConstraint("scope IN ('read', 'run', 'admin')", name="scope"),
+    _digest("digest"),
+)
+
+job = sa.Table(
+    "job",
+    metadata,
+    sa.Column("id", Words, primary_key=True),
+    sa.Column("config", Words, nullable=False),
+    sa.Column("options", Json, nullable=False),
+    sa.Column("by", Words, nullable=False),
+    sa.Column("submitted", Moment, nullable=False),
+    sa.Column("status", Words, nullable=False),
+    sa.Column("run_id", Words),  # not a foreign key: a job knows its run before the run is stored
+    sa.Column("started", Moment),
+    sa.Column("finished", Moment),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("error", Words),
+    sa.Column("owner", Words),
+    sa.Column("beat", Moment),
+    sa.CheckConstraint("status IN ('queued', 'running', 'finished', 'failed', 'cancelled')", name="status"),
+    sa.Index(None, "run_id"),
 )

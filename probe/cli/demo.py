@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,5 +52,15 @@ def command(folder: Path) -> int:
         held &= check.holds
     click.echo(
         f"\nreport: {report}\nconfig: {main} (probe plan -c {main} sends nothing; a second demo sends nothing either)"
+        f"\nbrowse: {_program()} serve -c {main}"
     )
     return 0 if held else 1
+
+
+def _program() -> str:
+    """``probe`` as it can be called from here."""
+    beside = Path(sys.executable).with_name("probe")
+    found = shutil.which("probe")
+    if (found is not None and Path(found).resolve() == beside.resolve()) or not beside.exists():
+        return "probe"
+    return shlex.quote(os.path.relpath(beside))

@@ -35,6 +35,7 @@ _COMMANDS = {
     "import": "probe.cli.import_",
     "bundle": "probe.cli.bundle",
     "verify": "probe.cli.verify",
+    "serve": "probe.cli.serve",
     "report": "probe.cli.report",
     "schedule": "probe.cli.schedule",
     "explain": "probe.cli.explain",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from probe.engine.answers import averaged
 from probe.engine.known import read_table
 from probe.methods.base import Bools, CoalitionTable, Floats
 from probe.targets import Target
-from storage import Store
+from storage import Damaged, Store
 from storage.records import Entry, Probe
 
 
@@ -54,15 +55,27 @@ def recorded(store: Store, probe: Probe) -> Recorded:
     Raises:
         storage.Damaged: the answers cannot be read.
     """
-    coalitions, keys = read_table(store.table(probe))
-    raw = [[key.tobytes() for key in row] for row in keys]
-    by_key: dict[bytes, Entry] = {}
-    for entry in sorted(store.evaluations(probe), key=lambda entry: entry.generation):
-        if entry.state in {"answered", "rejected"} and (entry.answered_at or entry.sent_at) <= probe.finished:
-            by_key[entry.key] = entry
-    return Recorded(
-        coalitions, tuple(tuple(by_key.get(key) for key in row) for row in raw), tuple(tuple(row) for row in raw)
-    )
+    coalitions, keys = coalitions_of(store, probe)
+    by_key = seen(store.evaluations(probe), probe)
+    return Recorded(coalitions, tuple(tuple(by_key.get(key) for key in row) for row in keys), keys)
+
+
+def coalitions_of(store: Store, probe: Probe) -> tuple[Bools, tuple[tuple[bytes, ...], ...]]:
+    """The coalitions (m, n) of ``probe`` and, for each, the ledger keys of its evaluations. Raises ``storage.Damaged``."""
+    try:
+        coalitions, keys = read_table(store.table(probe))
+    except (ValueError, OSError, LookupError, zipfile.BadZipFile) as error:
+        raise Damaged(f"{store.url}: the coalitions of probe {probe.id} cannot be read ({error})") from error
+    return coalitions, tuple(tuple(key.tobytes() for key in row) for row in keys)
+
+
+def seen(entries: Iterable[Entry], probe: Probe) -> dict[bytes, Entry]:
+    """Of ``entries`` those that ``probe`` saw, by key: the newest generation that was there when it finished."""
+    return {
+        entry.key: entry
+        for entry in sorted(entries, key=lambda entry: entry.generation)
+        if entry.state in {"answered", "rejected"} and (entry.answered_at or entry.sent_at) <= probe.finished
+    }
 
 
 def target_of(probe: Probe, *, renamed: Mapping[str, str] | None = None) -> Target:

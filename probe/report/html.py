@@ -107,11 +107,11 @@ def _finalize(value: Any) -> Any:
     return safe_text(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-@lru_cache(maxsize=1)
-def environment() -> Environment:
-    """Jinja as all pages use it: strict, escaping everything, our filters."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+@lru_cache(maxsize=4)
+def environment(*folders: Path) -> Environment:
+    """The templates of reports and, before them, those in ``folders``, which may use them."""
+    found = Environment(
+        loader=FileSystemLoader([*folders, Path(__file__).parent / "templates"]),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
@@ -119,15 +119,13 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(
-        moment=figures.moment, duration=figures.duration, figure=figures.figure, count=figures.count
-    )
-    environment.filters["money"] = figures.money
-    environment.filters["short"] = lambda text, limit=80: safe_text(text, one_line=True, limit=limit)
-    environment.globals.update(
+    found.filters.update(moment=figures.moment, duration=figures.duration, figure=figures.figure, count=figures.count)
+    found.filters["money"] = figures.money
+    found.filters["short"] = lambda text, limit=80: safe_text(text, one_line=True, limit=limit)
+    found.globals.update(
         light_shades=palette.shades(dark=False),
         dark_shades=palette.shades(dark=True),
         gradient=palette.gradient(),
         curve=curves,
     )
-    return environment
+    return found

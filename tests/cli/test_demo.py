@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -56,6 +59,20 @@ def test_every_known_answer_is_met(demo: Done) -> None:
     assert [line for line in lines if not line.startswith("  ✓ ")] == []
     assert "Traceback" not in demo.err
     assert "Warning" not in demo.err
+
+
+def test_the_command_that_it_ends_with_shows_its_results(demo: Done, folder: Path) -> None:
+    found = re.search(r"^browse: (.+)$", demo.out, re.MULTILINE)
+    run = re.search(r"probe show (\w+)", demo.out.replace("\n", " "))
+    assert found is not None
+    assert run is not None
+    command = [*shlex.split(found[1]), "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        page = httpx.get(process.stdout.readline().split()[1], follow_redirects=True, trust_env=False)
+        process.terminate()
+    assert f'href="/runs/{run[1]}"' in page.text
+    assert process.returncode == 0
 
 
 def test_columns_that_are_never_read_get_exactly_nothing(stored: list[dict[str, Any]]) -> None:

@@ -15,6 +15,8 @@ import jsonschema
 import pytest
 import yaml
 
+from probe.cli import serve
+
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -53,13 +55,14 @@ def test_everything_named_exists_and_everything_that_exists_is_used() -> None:
         assert set(service.get("depends_on", {})) <= set(SERVICES)
 
 
-def test_probe_waits_for_a_database_that_says_when_it_is_ready() -> None:
-    assert SERVICES["probe"]["depends_on"]["postgres"]["condition"] == "service_healthy"
+@pytest.mark.parametrize("name", ["probe", "api"])
+def test_probe_waits_for_a_database_that_says_when_it_is_ready(name: str) -> None:
+    assert SERVICES[name]["depends_on"]["postgres"]["condition"] == "service_healthy"
     assert SERVICES["postgres"]["healthcheck"]["test"][:2] == ["CMD", "pg_isready"]
     environment = SERVICES["postgres"]["environment"]
-    url = SERVICES["probe"]["environment"]["PROBE_STORAGE"]
+    url = SERVICES[name]["environment"]["PROBE_STORAGE"]
     assert url == f"postgresql://{environment['POSTGRES_USER']}@postgres/{environment['POSTGRES_DB']}"
-    assert set(SERVICES["probe"]["networks"]) & set(SERVICES["postgres"]["networks"])
+    assert set(SERVICES[name]["networks"]) & set(SERVICES["postgres"]["networks"])
 
 
 def test_images_are_pinned() -> None:
@@ -74,7 +77,7 @@ def test_services_have_no_more_rights_than_they_need(name: str) -> None:
     assert service["cap_drop"] == ["ALL"]
     assert "no-new-privileges:true" in service["security_opt"]
     assert "stop_grace_period" in service
-    assert "ports" not in service
+    assert [port for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
     assert not service.get("privileged")
 
 
@@ -90,6 +93,14 @@ def test_probe_writes_nowhere_but_to_its_report_and_tmp() -> None:
     )  # a new volume takes the owner of the image's directory
 
 
+def test_the_service_writes_nowhere_and_starts_only_when_asked_for() -> None:
+    service = SERVICES["api"]
+    assert service["read_only"] is True
+    assert [volume for volume in service["volumes"] if not volume.get("read_only")] == []
+    assert service["profiles"] == ["service"]
+    assert service["entrypoint"] == SERVICES["probe"]["entrypoint"]
+
+
 def test_no_password_is_written_down() -> None:
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     assert not re.search(r"POSTGRES_PASSWORD:|://[^/@\s]+:[^/@\s]+@", text)
@@ -97,19 +108,31 @@ def test_no_password_is_written_down() -> None:
         assert ignored(secret["file"])
 
 
-def test_the_entry_point_hands_over_password_and_arguments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["probe", "api"])
+def test_the_entry_point_hands_over_password_and_arguments(name: str, tmp_path: Path) -> None:
     """The shell line is run as it stands, with a stand-in for the container's paths and program."""
     secret = tmp_path / "password"
     secret.write_text("s p a'c\"e$d\n")
     program = tmp_path / "probe"
     program.write_text('#!/bin/sh\nprintf "%s|" "$PGPASSWORD" "$@"\n')
     program.chmod(0o755)
-    service = SERVICES["probe"]
+    service = SERVICES[name]
     arguments = [str(argument).replace("$$", "$") for argument in [*service["entrypoint"], *service["command"]]]
     arguments = [argument.replace("/run/secrets/postgres_password", str(secret)) for argument in arguments]
     environment = {"PATH": f"{tmp_path}{os.pathsep}{os.defpath}"}
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split("|") == ["s p a'c\"e$d", *service["command"], ""]
+
+
+def test_what_the_service_is_started_with_are_options_of_the_command() -> None:
+    _, *arguments = SERVICES["api"]["command"]
+    context = serve.command.make_context("serve", [str(argument) for argument in arguments], resilient_parsing=True)
+    assert (context.params["host"], context.params["names"], context.params["port"]) == (
+        "0.0.0.0",
+        ("localhost",),
+        8080,
+    )
+    assert str(context.params["config_path"]) == "/config/probe.yaml"
 
 
 def test_the_image_runs_probe_without_root() -> None:

@@ -122,9 +122,11 @@ def test_commands_and_options_shown_exist() -> None:
             names = {argument for argument in arguments if "=" not in argument and not argument.startswith("-")}
             assert names <= targets, arguments
         elif program == "probe":
-            command = known[arguments[0]]
-            whole = [command, *(command.commands.values() if isinstance(command, click.Group) else ())]
-            options = {option for each in whole for parameter in each.params for option in parameter.opts}
+            command, rest = known[arguments[0]], arguments[1:]
+            options = {option for parameter in command.params for option in parameter.opts}
+            while isinstance(command, click.Group) and rest and rest[0] in command.commands:
+                command, rest = command.commands[rest[0]], rest[1:]
+                options |= {option for parameter in command.params for option in parameter.opts}
             assert {argument for argument in arguments if argument.startswith("-")} <= options, arguments
 
 

@@ -26,6 +26,7 @@ FORBIDDEN = {
     "probe.engine": ("probe.report", "probe.cli", "probe.web", "probe.api"),
     "probe.report": ("probe.cli", "probe.web", "adapters.transport"),
     "probe.schedules": ("probe.engine", "probe.web", "probe.api", "probe.setup"),
+    "probe.web": ("probe.cli", "adapters.transport"),
 }
 #: packages without clocks, sockets, files or threads of their own
 IMPURE = (

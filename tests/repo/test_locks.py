@@ -51,9 +51,9 @@ def test_a_lock_is_entries_with_hashes_and_nothing_else(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "extras"),
     [
-        ("requirements.lock", ["postgres"]),
-        ("requirements-demo.lock", ["demo"]),
-        ("requirements-dev.lock", ["demo", "postgres", "dev"]),
+        ("requirements.lock", ["postgres", "web"]),
+        ("requirements-demo.lock", ["demo", "web"]),
+        ("requirements-dev.lock", ["demo", "postgres", "web", "dev"]),
     ],
 )
 def test_a_lock_holds_every_requirement_of_the_project(name: str, extras: list[str]) -> None:
