@@ -6,8 +6,10 @@ import csv
 import io
 import re
 import shutil
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -205,3 +207,21 @@ def test_lines_of_the_log_are_json_and_say_what_was_asked(filled: Filled, client
     )
     assert line["seconds"] >= 0
     assert "asked=here" not in filled.service.log.read_text()
+
+
+def test_a_run_of_another_process_shows_how_far_it_is(filled: Filled, client: httpx.Client) -> None:
+    run = filled.runs[0]
+    database = filled.service.folder / "probe.db"
+
+    def mark(status: str) -> None:
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute("UPDATE run SET status = ? WHERE id = ?", (status, run))
+
+    mark("running")
+    try:
+        page = client.get(f"/runs/{run}").text
+    finally:
+        mark("finished")
+    assert '<div class="live">' in page
+    assert "Another process carries this run out" in page
+    assert "&lt;div" not in page
