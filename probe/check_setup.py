@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from adapters import Instance, announced
-from probe.config import Config, SurveyConfig
+from probe.config import Config
+from probe.config_sections import SurveyConfig
 from probe.discovery.checks import Replies, findings
 from probe.engine.checkup import CheckUp
 from probe.engine.keys import canonical

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from adapters import Instance, Scalar
-from probe.config import Files, Inline, Table
+from probe.config_sections import Files, Inline, Table
 from probe.engine.keys import canonical, plain
 from probe.errors import ConfigError
 from probe.maskers.base import Kind

@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from adapters import Adapter, SpecError, Transport, endpoint_from_config, open_transport
-from probe.config import Config, Group, ProbeConfig, Stop, load_config, parse_duration
+from probe.config import Config, load_config
+from probe.config_sections import Group, ProbeConfig, Stop, parse_duration
 from probe.database import configured_url
 from probe.engine.budget import Budget
 from probe.engine.run import RunSettings

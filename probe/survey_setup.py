@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adapters import Scalar
-from probe.config import Files, Inline, SurveyConfig, Table
+from probe.config_sections import Files, Inline, SurveyConfig, Table
 from probe.engine.survey_tasks import InputSet, SurveyTask
 from probe.engine.tasks import ProbeTask, Remote
 from probe.errors import ConfigError

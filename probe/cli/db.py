@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from probe.cli.options import config_option, json_option, storage_option, stored
-from probe.config import load_config, parse_duration
+from probe.config import load_config
+from probe.config_sections import parse_duration
 from probe.database import configured_url, open_store, storage_url
 from probe.errors import ConfigError
 from storage import Store

@@ -101,7 +101,7 @@ def _search(store: Any, asked: dict[str, Any]) -> tuple[Sequence[str], list[list
 
 def moment(text: str | None, *, option: str) -> datetime | None:
     """A date, a time (UTC unless it says otherwise), or how long ago. Raises :class:`ConfigError`."""
-    from probe.config import parse_duration
+    from probe.config_sections import parse_duration
 
     if text is None:
         return None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from probe.cli.options import config_option, json_option, print_table, storage_option
-from probe.config import load_config, parse_duration
+from probe.config import load_config
+from probe.config_sections import parse_duration
 from probe.database import configured_url, open_store, storage_url
 from probe.errors import ConfigError
 

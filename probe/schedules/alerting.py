@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from adapters import AdapterError, HttpRequest, Limits
 from adapters.transport import HttpTransport
-from probe.config import AlertConfig, EventKind, expand, load_config
+from probe.config import expand, load_config
+from probe.config_sections import AlertConfig, EventKind
 from probe.errors import ConfigError
 from probe.report.clean import safe_text
 from probe.schedules.events import PATIENCE, Signer, body_of, next_try

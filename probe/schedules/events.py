@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from probe.config import EventKind
+from probe.config_sections import EventKind
 from probe.errors import ConfigError
 from storage.schedules import Fire, Schedule
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec
 import pytest
 
 from probe.clock import Clock
-from probe.config import AlertConfig
+from probe.config_sections import AlertConfig
 from probe.schedules.runner import Pace, Scheduler
 from storage import Schedule, Schedules, Store
 

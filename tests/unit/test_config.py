@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from probe.config import Files, Group, Inline, Stop, Table, load_config, parse_config, parse_duration
+from probe.config import load_config, parse_config
+from probe.config_sections import Files, Group, Inline, Stop, Table, parse_duration
 from probe.errors import ConfigError
 
 GOOD = """

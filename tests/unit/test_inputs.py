@@ -14,7 +14,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pytest
 from PIL import Image
 
-from probe.config import Inline, Table
+from probe.config_sections import Inline, Table
 from probe.errors import ConfigError
 from probe.inputs import as_item, load_items, read_image, read_rows
 
