@@ -26,7 +26,7 @@ from probe.web.service import Here, Service
 from storage import Ambiguous, Damaged, NotFound, Refused, StorageError, Unstorable
 
 _log = logging.getLogger("probe.web")
-_THREADS = 12  #: that answer pages: more than the database has connections for would only wait there
+_THREADS = 8  #: that answer pages: they compute more than they wait, and a slow comparison must not stop the rest
 
 _MOST_BYTES = 1 << 20  #: of a request's body
 
