@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from probe.errors import ConfigError, ProbeError
 from probe.report.clean import safe_text
-from probe.web import api, metrics, pages, render, sign_in, submit_pages
+from probe.web import api, metrics, pages, questions, render, sign_in, submit_pages
 from probe.web.access import needs
 from probe.web.guard import Guard, Hosts
 from probe.web.render import error_page, wants_html
@@ -26,7 +26,7 @@ from probe.web.service import Here, Service
 from storage import Ambiguous, Damaged, NotFound, Refused, StorageError, Unstorable
 
 _log = logging.getLogger("probe.web")
-_THREADS = 12  #: that answer pages: more than the database has connections for would only wait there
+_THREADS = 8  #: that answer pages: they compute more than they wait, and a slow comparison must not stop the rest
 
 _MOST_BYTES = 1 << 20  #: of a request's body
 
@@ -45,7 +45,15 @@ def create_app(service: Service, hosts: Hosts) -> Guard:
         telemetry={"auto_configure": False},
     )
     app.state.service = service
-    for router in (api.router, _around, render.router, sign_in.router, submit_pages.router, pages.router):
+    for router in (
+        api.router,
+        _around,
+        render.router,
+        sign_in.router,
+        submit_pages.router,
+        pages.router,
+        questions.router,
+    ):
         app.include_router(router)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
