@@ -50,11 +50,14 @@ def greedy_batch(prior: Prior, seen: Observations, rows: Bools, count: int) -> I
     chosen: list[int] = []
     for _ in range(min(count, len(rows))):
         variance = np.diag(among) + own
-        gain = np.einsum("ic,ic->c", shared, shared) / np.maximum(variance, floor)
+        open_ = variance > floor  # of the others everything is known, and what is left of them is rounding
+        gain = np.where(open_, np.einsum("ic,ic->c", shared, shared) / np.where(open_, variance, 1.0), -0.5)
         gain[chosen] = -1.0
         best = int(np.argmax(gain))
         chosen.append(best)
-        share = among[best] / max(variance[best], floor)
+        if not open_[best]:
+            continue
+        share = among[best] / variance[best]
         shared = shared - np.outer(shared[:, best], share)
         among = among - np.outer(among[best], share)
     return np.array(chosen, dtype=np.intp)

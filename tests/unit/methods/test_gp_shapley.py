@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import probe
 from probe.analysis.intervals import half_widths
 from probe.methods import BudgetTooSmall, CoalitionTable, Explanation
 from probe.methods.design import enumerate_all, leave_one_out, leverage_masses, paired_design
@@ -376,3 +377,16 @@ def test_leverage_shap_asks_every_size_equally_often() -> None:
     assert counts[[1, n - 1]].tolist() == [n, n]
     assert np.ptp(counts[2 : n - 1]) <= 2
     assert explanation.method == "leverageshap"
+
+
+def test_a_game_that_is_soon_known_chooses_without_overflow() -> None:
+    """The logistic of a sum of word lengths: after a few rows the rest is known to rounding, and warnings are errors."""
+    steps = np.array([-0.25, 0.5, 0.0, 1.75, 0.0, 0.0, 0.0])
+
+    def score(texts: Sequence[str]) -> Floats:
+        lengths = np.array([sum((len(word) - 4) / 4 for word in text.split()) for text in texts])
+        return np.asarray(0.5 * (1 + np.tanh(0.5 * lengths)))
+
+    found = probe.explain(score, "the refund took exceedingly long this time", method="shapley", budget=60, seed=1)
+    assert found.values[np.argmax(steps)] == max(found.values)
+    assert found.values.sum() == pytest.approx(found.full_value - found.base_value, abs=1e-9)
