@@ -159,7 +159,7 @@ def test_keys_are_listed_and_rotated_without_being_shown(guarded: tuple[Serving,
 
 def test_whoever_guesses_is_braked(running: RunningServer, tmp_path: Path) -> None:
     fill(tmp_path, running.url, runs=0)
-    key = token(tmp_path, "ana")
+    key = token(tmp_path, "auditors")
     with serving(tmp_path, "--tokens") as service, service.client("probe_00000000_guess") as guesser:
         assert [guesser.get("/api/v1/runs").status_code for _ in range(10)] == [401] * 10
         braked = guesser.get("/api/v1/runs")
