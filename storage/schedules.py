@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
 import sqlalchemy as sa
 
 from storage.columns import Count, Json, Moment, Words
 from storage.errors import NotFound
-from storage.schema import metadata
+from storage.schema import metadata, one_of
 from storage.store import Store
 
 Missed: TypeAlias = Literal["skip", "once", "all"]
 FireState: TypeAlias = Literal["running", "done", "missed", "lost"]
 AlertState: TypeAlias = Literal["pending", "delivered", "given up"]
-
-
-def _one_of(column: str, words: Any) -> sa.CheckConstraint:
-    return sa.CheckConstraint(f"{column} IN ({', '.join(repr(word) for word in get_args(words))})", name=column)
 
 
 schedule = sa.Table(
@@ -39,7 +35,7 @@ schedule = sa.Table(
     sa.Column("missed", Words, nullable=False),
     sa.Column("created", Moment, nullable=False),  # fires before this are none
     sa.Column("paused", sa.Boolean, nullable=False),
-    _one_of("missed", Missed),
+    one_of("missed", Missed),
 )
 
 fire = sa.Table(
@@ -55,7 +51,7 @@ fire = sa.Table(
     sa.Column("ended", Moment),
     sa.Column("exit_code", sa.Integer),
     sa.Column("summary", Words, nullable=False),
-    _one_of("state", FireState),
+    one_of("state", FireState),
     sa.Index(None, "state"),
 )
 
@@ -72,7 +68,7 @@ alert = sa.Table(
     sa.Column("next_try", Moment, nullable=False),
     sa.Column("error", Words),
     sa.UniqueConstraint("event", "target"),
-    _one_of("state", AlertState),
+    one_of("state", AlertState),
     sa.Index(None, "state", "next_try"),
 )
 
