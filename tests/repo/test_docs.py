@@ -28,6 +28,7 @@ DOCUMENTS = (
     "README.md",
     "docs/endpoints.md",
     "docs/providers.md",
+    "docs/schedules.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -49,7 +50,15 @@ def command_lines() -> list[list[str]]:
     commands += [
         shlex.split(part) for name in DOCUMENTS for part in re.findall(r"`((?:make|probe) [^`]+)`", text(name))
     ]
-    return [command for command in commands if command]
+    return [part for command in commands if command for part in _parts(command)]
+
+
+def _parts(command: list[str]) -> list[list[str]]:
+    """A command, and the one that it is given after ``--``."""
+    if "--" not in command:
+        return [command]
+    at = command.index("--")
+    return [command[:at], ["probe", *command[at + 1 :]]]
 
 
 def commands() -> dict[str, click.Command]:
