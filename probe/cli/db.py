@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from probe.cli.options import config_option, json_option, storage_option, stored
+from probe.cli.options import config_option, database_url, json_option, storage_option, stored
 from probe.config import load_config
 from probe.config_sections import parse_duration
-from probe.database import configured_url, open_store, storage_url
+from probe.database import open_store, storage_url
 from probe.errors import ConfigError
 from storage import Store
 from storage import upgrade as upgrade_database
@@ -30,7 +29,7 @@ def upgrade(config_path: Path, storage: str | None) -> int:
     """Bring a database that an earlier version made up to date: all of it, or nothing."""
     from storage.upkeep import compact
 
-    url = _url(config_path, storage)
+    url = database_url(config_path, storage)
     before, after = upgrade_database(url)
     click.echo(f"schema {after}: up to date already" if before == after else f"schema {before or 'none'} → {after}")
     with open_store(url) as store:
@@ -131,10 +130,3 @@ def copy(target: str, *, config_path: Path, storage: str | None) -> int:
 
 def _same(one: Store, other: Store) -> bool:
     return one.database.engine.url == other.database.engine.url
-
-
-def _url(config_path: Path, storage: str | None) -> str:
-    if storage is not None:
-        return storage_url(storage, base=Path())
-    config, _ = load_config(config_path)
-    return configured_url(config, environment=os.environ, base=config_path.parent)

@@ -81,9 +81,14 @@ def project(config_path: Path, *, rate: str | None = None) -> Project:
     return Project(config_path, config, text, os.environ, rate)
 
 
+def database_url(config_path: Path, storage: str | None) -> str:
+    """Where the database of the option, or else of the config, is."""
+    if storage is not None:
+        return storage_url(storage, base=Path())
+    config, _ = load_config(config_path)
+    return configured_url(config, environment=os.environ, base=config_path.parent)
+
+
 def stored(config_path: Path, storage: str | None) -> Store:
     """The database of the option or the config, which must be there: for commands that only read."""
-    if storage is not None:
-        return open_store(storage_url(storage, base=Path()), create=False)
-    config, _ = load_config(config_path)
-    return open_store(configured_url(config, environment=os.environ, base=config_path.parent), create=False)
+    return open_store(database_url(config_path, storage), create=False)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from probe.cli.options import config_option, json_option, print_table, storage_option
-from probe.config import load_config
-from probe.database import configured_url, open_store, storage_url
+from probe.cli.options import config_option, database_url, json_option, print_table, storage_option
+from probe.database import open_store
 from probe.errors import ConfigError
 from storage.schedules import Missed, Schedule, Schedules
 
@@ -34,13 +33,6 @@ def command() -> None:
     Schedules are kept in the database; `probe schedule run` fires them, on one machine or on several, each fire once. For
     system cron and CI: `probe schedule run --once`.
     """
-
-
-def _store(config_path: Path, storage: str | None) -> Store:
-    if storage is not None:
-        return open_store(storage_url(storage, base=Path()))
-    config, _ = load_config(config_path)
-    return open_store(configured_url(config, environment=os.environ, base=config_path.parent))
 
 
 @command.command("add", short_help="Add a schedule, or change one.")
@@ -83,7 +75,7 @@ def add(
     now = datetime.now(UTC)
     first = Times(cron, zone).after(now)
     value = Schedule(name, cron, zone, arguments, str(config_path.resolve()), missed, now)
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         if not Schedules(store).add(value, replace=replace):
             raise ConfigError(f"there is a schedule {name!r} already; change it with --replace")
     click.echo(f"{name}: probe {' '.join(arguments)}, next at {first:%Y-%m-%d %H:%M} UTC")
@@ -100,7 +92,7 @@ def ls(config_path: Path, storage: str | None, as_json: bool) -> int:
     from probe.schedules.cron import Times
 
     now = datetime.now(UTC)
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         schedules = Schedules(store)
         found = [(each, next(iter(schedules.fires(each.name, most=1)), None)) for each in schedules.all()]
     listed = [
@@ -139,7 +131,7 @@ def ls(config_path: Path, storage: str | None, as_json: bool) -> int:
 @storage_option
 def rm(name: str, config_path: Path, storage: str | None) -> int:
     """Forget a schedule and its history."""
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         Schedules(store).remove(name)
     click.echo(f"{name}: removed")
     return 0
@@ -152,7 +144,7 @@ def rm(name: str, config_path: Path, storage: str | None) -> int:
 @storage_option
 def pause(name: str, resume: bool, config_path: Path, storage: str | None) -> int:
     """Stop firing a schedule until it is resumed. What was due meanwhile counts as missed."""
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         Schedules(store).pause(name, not resume)
     click.echo(f"{name}: {'resumed' if resume else 'paused'}")
     return 0
@@ -168,7 +160,7 @@ def history(name: str | None, config_path: Path, storage: str | None, as_json: b
     """What fired when and how it ended, latest first, and which alerts wait or were given up."""
     from probe.report.clean import safe_text
 
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         schedules = Schedules(store)
         fires = schedules.fires(name, most=limit)
         alerts = [each for each in schedules.alerts(most=limit) if name in (None, each.payload["data"]["schedule"])]
@@ -239,7 +231,7 @@ def run(once: bool, look: float, stall: float, config_path: Path, storage: str |
             loop.add_signal_handler(name, scheduler.interrupt)
         return await scheduler.run(once=once)
 
-    with _store(config_path, storage) as store:
+    with open_store(database_url(config_path, storage)) as store:
         return asyncio.run(work(store))
 
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from probe.cli.options import config_option, json_option, print_table, storage_option
-from probe.config import load_config
+from probe.cli.options import config_option, database_url, json_option, print_table, storage_option
 from probe.config_sections import parse_duration
-from probe.database import configured_url, open_store, storage_url
+from probe.database import open_store
 from probe.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def command(
         from probe.web.server import serve
     except ImportError as error:
         raise ConfigError(f"serving needs {error.name}; install blackbox-probe[web]") from error
-    url = _url(config_path, storage)
+    url = database_url(config_path, storage)
     where = folder or (config_path.parent if config_path.exists() else Path())
     with open_store(url) as store:
         serve(
@@ -189,11 +188,4 @@ def _lifetime(text: str, option: str) -> timedelta | None:
 
 def _store(context: click.Context) -> Store:
     config_path, storage = context.obj
-    return open_store(_url(config_path, storage))
-
-
-def _url(config_path: Path, storage: str | None) -> str:
-    if storage is not None:
-        return storage_url(storage, base=Path())
-    config, _ = load_config(config_path)
-    return configured_url(config, environment=os.environ, base=config_path.parent)
+    return open_store(database_url(config_path, storage))

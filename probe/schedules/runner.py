@@ -80,6 +80,7 @@ class Scheduler:
         self._clock = clock or Clock()
         self._pace = pace or Pace()
         self._deliverer = Deliverer(schedules, environment=environment, targets=targets)
+        self._scheduled: list[Schedule] = []  #: as of the last look
         self._tasks: dict[tuple[str, datetime], asyncio.Task[None]] = {}
         self._children: dict[tuple[str, datetime], Running] = {}
         self._silent: dict[tuple[str, datetime], tuple[str, int, float]] = {}
@@ -116,7 +117,8 @@ class Scheduler:
 
     async def _look(self, *, fire: bool) -> None:
         now = self._clock.now()
-        schedules = {each.name: each for each in await self._stored(self._schedules.all)}
+        self._scheduled = await self._stored(self._schedules.all)
+        schedules = {each.name: each for each in self._scheduled}
         handled = await self._stored(partial(self._schedules.last_due, now))
         busy = await self._stored(partial(self._schedules.fires, most=1000, state="running"))
         await self._take_over(schedules, busy)
@@ -257,7 +259,7 @@ class Scheduler:
         self._wake.clear()
         if self._draining and not self._tasks:
             return
-        waiting = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._sleep())]
+        waiting = [asyncio.ensure_future(self._wake.wait()), asyncio.ensure_future(self._clock.sleep(self._wait()))]
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -265,13 +267,11 @@ class Scheduler:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
-    async def _sleep(self) -> None:
-        await self._clock.sleep(await self._wait())
-
-    async def _wait(self) -> float:
+    def _wait(self) -> float:
+        """Seconds to the next look."""
         now = self._clock.now()
         due = []
-        for each in await self._stored(self._schedules.all):
+        for each in self._scheduled:
             try:
                 due.append((Times(each.cron, each.zone).after(now) - now).total_seconds())
             except ConfigError:
